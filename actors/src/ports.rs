@@ -1,0 +1,83 @@
+//! What the actors ask of the world. The server implements these traits; the
+//! actors know neither HTTP nor sled nor a node.
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, LocalBoxFuture};
+use parlor_schemas::{Fault, NewTurn, SessionKey, Turn, TurnReply};
+use tokio_util::sync::CancellationToken;
+
+/// The end of a conversation, as far as it is held in memory.
+#[derive(Debug, Clone, Default)]
+pub struct Transcript {
+    /// Turns in order, oldest first.
+    pub turns: Vec<Arc<Turn>>,
+    /// False when older turns are only in the store.
+    pub complete: bool,
+}
+
+/// One request, bound to its plan and ready to run: made by the server for
+/// each turn, run by the session's actor.
+pub trait TurnRunner: Send {
+    /// Runs the turn after those of `transcript`. The future lives on the
+    /// session's arbiter. It must end soon after `cancel` fires; what it
+    /// returns then is dropped.
+    fn run(
+        self: Box<Self>,
+        transcript: Transcript,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<TurnOutcome, Fault>>;
+}
+
+/// What a turn that ran leaves behind.
+#[derive(Debug)]
+pub struct TurnOutcome {
+    /// The record to store, or `None` where the chatflow stores no messages.
+    pub record: Option<NewTurn>,
+    /// The caller's answer, sent once the record is on disk.
+    pub reply: TurnReply,
+}
+
+/// Where conversations are kept.
+pub trait HistoryStore: Send + Sync + 'static {
+    /// The last turns of a session, at most `max_bytes` of them by
+    /// [`Turn::weight`] but at least one, with what the next append needs.
+    fn load(
+        &self,
+        key: SessionKey,
+        max_bytes: usize,
+    ) -> BoxFuture<'static, Result<LoadedSession, Fault>>;
+
+    /// Appends one turn. Resolves when the turn is as durable as the store's
+    /// setting promises; an error means that it is not stored.
+    fn append(&self, turn: Append) -> BoxFuture<'static, Result<(), Fault>>;
+
+    /// Deletes a whole session; resolves to the number of messages deleted.
+    fn forget(&self, key: SessionKey) -> BoxFuture<'static, Result<u64, Fault>>;
+}
+
+/// A session as it was found in the store.
+#[derive(Debug, Clone, Default)]
+pub struct LoadedSession {
+    /// The end of the conversation.
+    pub transcript: Transcript,
+    /// Sequence number of the next turn.
+    pub next_seq: u64,
+    /// Counts deletions in the chatflow: a turn that began before one must
+    /// not be stored after it.
+    pub epoch: u64,
+}
+
+/// A turn on its way to the store.
+#[derive(Debug)]
+pub struct Append {
+    /// The conversation.
+    pub key: SessionKey,
+    /// Place in it: exactly one more than the last.
+    pub seq: u64,
+    /// The epoch that was loaded with the session; a mismatch is a
+    /// [`parlor_schemas::ErrorCode::Conflict`].
+    pub epoch: u64,
+    /// The turn.
+    pub turn: Arc<Turn>,
+}

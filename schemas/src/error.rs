@@ -1,0 +1,74 @@
+//! The codes that every border's error carries. Only `http/error.rs` of the
+//! server turns a code into a status.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure an error is, whatever room it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The request cannot be understood or names a wrong value.
+    BadRequest,
+    /// No key, or one that does not open this.
+    Unauthorized,
+    /// Known caller, refused place (a refused origin).
+    Forbidden,
+    /// The named thing does not exist.
+    NotFound,
+    /// The request contradicts what is stored.
+    Conflict,
+    /// A body or an item over its limit.
+    TooLarge,
+    /// A body in a format that this route does not take.
+    UnsupportedMediaType,
+    /// A required part is absent (Flowise's word: 412).
+    PreconditionFailed,
+    /// A session, key or chatflow exceeds its own limit.
+    LimitExceeded,
+    /// The whole server cannot take more now.
+    Overloaded,
+    /// The flow names a node that Parlor does not run.
+    UnsupportedNode,
+    /// The flow itself cannot run (a loop, no ending node, a wrong setting).
+    InvalidFlow,
+    /// A credential that a node needs is missing or unusable.
+    MissingCredential,
+    /// The provider refused or answered nonsense.
+    UpstreamFailed,
+    /// The provider took too long.
+    UpstreamTimeout,
+    /// The provider's own rate limit.
+    UpstreamLimited,
+    /// The caller left, so the work was dropped.
+    Cancelled,
+    /// The disk or the store failed: nothing was acknowledged.
+    StoreFailed,
+    /// A defect of Parlor.
+    Internal,
+}
+
+/// An error that may be shown to a user: one clear sentence, no secret, no path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// The kind of failure.
+    pub code: ErrorCode,
+    /// What is wrong and what to do about it.
+    pub message: String,
+    /// After how many seconds a repetition makes sense, if that is known.
+    pub retry_after_s: Option<u64>,
+}
+
+impl Fault {
+    /// A fault without a time to retry.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_s: None }
+    }
+
+    /// The same fault with a time to retry, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}

@@ -1,0 +1,148 @@
+//! One question with its answer: the unit that is stored and ordered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::chat_message::{ChatMessage, ChatType, Role};
+use crate::ids::{ChatId, SessionKey};
+use crate::time::Timestamp;
+
+/// Tokens that a turn cost, added over its model calls, as the providers counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Tokens of the prompts.
+    pub input_tokens: u64,
+    /// Tokens of the answers.
+    pub output_tokens: u64,
+}
+
+impl Usage {
+    /// True when no provider reported a count.
+    pub fn is_empty(&self) -> bool {
+        self.input_tokens == 0 && self.output_tokens == 0
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+    }
+}
+
+/// A finished turn that has no place in its session yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewTurn {
+    /// Id of the question's message.
+    pub question_id: Uuid,
+    /// Id of the answer's message, `chatMessageId` of the reply.
+    pub answer_id: Uuid,
+    /// The person's words as sent.
+    pub question: String,
+    /// The stored answer.
+    pub answer: String,
+    /// When the request arrived.
+    pub asked_at: Timestamp,
+    /// When the answer was complete.
+    pub answered_at: Timestamp,
+    /// The client's chat id.
+    pub chat_id: ChatId,
+    /// The door.
+    pub chat_type: ChatType,
+    /// Label of the memory node, empty without one.
+    pub memory_type: String,
+    /// Address that the person left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_email: Option<String>,
+    /// What was uploaded: `fileUploads` of the question's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_uploads: Option<Value>,
+    /// Columns of the answer's row: sourceDocuments, usedTools, artifacts, fileAnnotations.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub answer_columns: Map<String, Value>,
+    /// Tokens that the turn cost.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
+}
+
+/// A stored turn with its place in the session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Place in the session: turn n+1 follows turn n, whatever the clock did.
+    pub seq: u64,
+    /// The turn.
+    pub body: NewTurn,
+}
+
+impl Turn {
+    /// The turn as the two rows of the Message API, question first.
+    pub fn messages(&self, key: &SessionKey) -> [ChatMessage; 2] {
+        let body = &self.body;
+        let row = |id, role, content: &str, created_date| ChatMessage {
+            id,
+            role,
+            chatflowid: key.chatflow,
+            content: content.to_owned(),
+            source_documents: None,
+            used_tools: None,
+            file_annotations: None,
+            agent_reasoning: None,
+            file_uploads: None,
+            artifacts: None,
+            action: None,
+            chat_type: body.chat_type,
+            chat_id: body.chat_id.as_str().to_owned(),
+            memory_type: Some(body.memory_type.clone()),
+            session_id: Some(key.session.as_str().to_owned()),
+            created_date,
+            lead_email: None,
+            follow_up_prompts: None,
+        };
+        let mut question = row(body.question_id, Role::UserMessage, &body.question, body.asked_at);
+        question.lead_email.clone_from(&body.lead_email);
+        question.file_uploads.clone_from(&body.file_uploads);
+        let mut answer = row(body.answer_id, Role::ApiMessage, &body.answer, body.answered_at);
+        let column = |name: &str| body.answer_columns.get(name).cloned();
+        answer.source_documents = column("sourceDocuments");
+        answer.used_tools = column("usedTools");
+        answer.file_annotations = column("fileAnnotations");
+        answer.artifacts = column("artifacts");
+        [question, answer]
+    }
+
+    /// About how many bytes the turn takes in memory.
+    pub fn weight(&self) -> usize {
+        std::mem::size_of::<Self>() + self.body.question.len() + self.body.answer.len()
+    }
+}
+
+/// What the caller of a committed turn gets: the ending node's result, then
+/// the keys that Flowise adds, in its order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TurnReply {
+    /// Keys of the ending node's result: `text`, or `json`, and more.
+    #[serde(flatten)]
+    pub result: Map<String, Value>,
+    /// The question, replaced by a transcript where audio brought it.
+    pub question: String,
+    /// The client's chat id.
+    #[serde(rename = "chatId")]
+    pub chat_id: ChatId,
+    /// Id of the answer's message.
+    #[serde(rename = "chatMessageId")]
+    pub chat_message_id: Uuid,
+    /// Whether this answer was streamed.
+    #[serde(rename = "isStreamValid")]
+    pub is_stream_valid: bool,
+    /// The session.
+    #[serde(rename = "sessionId")]
+    pub session_id: String,
+    /// Label of the memory node, absent without one.
+    #[serde(rename = "memoryType", skip_serializing_if = "String::is_empty")]
+    pub memory_type: String,
+    /// Tokens that the turn cost: an addition to Flowise's reply.
+    #[serde(skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
+}

@@ -1,0 +1,12 @@
+//! Chat models: one node per provider, over the protocols of [`crate::wire`].
+
+mod chat_anthropic;
+mod chat_ollama;
+mod chat_open_ai;
+mod extractive_chat_model;
+
+use crate::spec::NodeSpec;
+
+/// The chat model nodes.
+pub const NODES: &[&NodeSpec] =
+    &[&chat_open_ai::SPEC, &chat_anthropic::SPEC, &chat_ollama::SPEC, &extractive_chat_model::SPEC];

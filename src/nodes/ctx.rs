@@ -1,0 +1,142 @@
+//! What a node may ask of the turn it runs in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures::future::BoxFuture;
+use parlor_schemas::{
+    ChatId, ChatflowId, Fault, HistoryItem, SessionId, StreamEvent, Turn, Upload, Usage,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::NodeError;
+
+/// What the server lends to nodes.
+pub trait Services: Send + Sync {
+    /// The HTTP client of the current thread: a pooled connection is driven by
+    /// the runtime that opened it, so a client never crosses threads.
+    fn http(&self) -> reqwest::Client;
+
+    /// The address that the operator set for a provider (`openai`, `anthropic`,
+    /// `ollama`), in place of its public one.
+    fn provider_url(&self, provider: &str) -> Option<String>;
+}
+
+/// The stored conversation, newest part in memory, the rest on disk.
+pub trait Transcript: Send + Sync {
+    /// The last `n_turns` in order, or all with `None`.
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>>;
+}
+
+/// One turn, seen from a node.
+#[derive(Clone)]
+pub struct TurnCtx {
+    /// The chatflow.
+    pub chatflow: ChatflowId,
+    /// The client's chat id.
+    pub chat_id: ChatId,
+    /// The session.
+    pub session: SessionId,
+    /// The person's words, with attached text in front.
+    pub question: Arc<str>,
+    /// Messages that the request puts before the stored ones.
+    pub history: Arc<[HistoryItem]>,
+    /// What the person uploaded.
+    pub uploads: Arc<[Upload]>,
+    /// The stored conversation.
+    pub transcript: Arc<dyn Transcript>,
+    /// Where events for the client go.
+    pub events: EventSink,
+    /// Fires when the caller leaves or aborts.
+    pub cancel: CancellationToken,
+    /// Adds up what the turn costs.
+    pub meter: Arc<UsageMeter>,
+    /// What the server lends.
+    pub services: Arc<dyn Services>,
+}
+
+/// Tokens spent by a turn so far, over all its model calls.
+#[derive(Debug, Default)]
+pub struct UsageMeter {
+    input: AtomicU64,
+    output: AtomicU64,
+}
+
+impl UsageMeter {
+    /// Adds one call's count.
+    pub fn add(&self, usage: Usage) {
+        self.input.fetch_add(usage.input_tokens, Ordering::Relaxed);
+        self.output.fetch_add(usage.output_tokens, Ordering::Relaxed);
+    }
+
+    /// The sum.
+    pub fn total(&self) -> Usage {
+        Usage {
+            input_tokens: self.input.load(Ordering::Relaxed),
+            output_tokens: self.output.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The request's own way to its client. Bounded: a slow reader slows the model
+/// down instead of filling memory.
+#[derive(Clone, Default)]
+pub struct EventSink {
+    channel: Option<Arc<Channel>>,
+}
+
+struct Channel {
+    sender: mpsc::Sender<StreamEvent>,
+    started: AtomicBool,
+}
+
+impl EventSink {
+    /// A sink into a channel that the HTTP body reads.
+    pub fn new(sender: mpsc::Sender<StreamEvent>) -> Self {
+        Self { channel: Some(Arc::new(Channel { sender, started: AtomicBool::new(false) })) }
+    }
+
+    /// The sink of a request that is answered in one piece.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// True when somebody listens.
+    pub fn is_open(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// A piece of the answer. The first one also opens the answer, and may be
+    /// empty (OpenAI's first chunk is); later empty pieces are left out.
+    ///
+    /// # Errors
+    /// [`NodeError::Cancelled`] when the client left.
+    pub async fn token(&self, text: &str) -> Result<(), NodeError> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        if !channel.started.swap(true, Ordering::Relaxed) {
+            channel.send(StreamEvent::Start(text.to_owned())).await?;
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        channel.send(StreamEvent::Token(text.to_owned())).await
+    }
+
+    /// Any other event.
+    ///
+    /// # Errors
+    /// [`NodeError::Cancelled`] when the client left.
+    pub async fn emit(&self, event: StreamEvent) -> Result<(), NodeError> {
+        match &self.channel {
+            Some(channel) => channel.send(event).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Channel {
+    async fn send(&self, event: StreamEvent) -> Result<(), NodeError> {
+        self.sender.send(event).await.map_err(|_| NodeError::Cancelled)
+    }
+}

@@ -1,0 +1,4 @@
+//! x
+use crate::spec::NodeSpec;
+/// x
+pub const NODES: &[&NodeSpec] = &[];

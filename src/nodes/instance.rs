@@ -1,0 +1,138 @@
+//! What a built node is to its neighbours: a typed value, not JSON.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage};
+use crate::prompts::{ChatPrompt, TextPrompt};
+
+/// A built node.
+#[derive(Clone)]
+pub enum Instance {
+    /// A chat model.
+    ChatModel(Arc<dyn ChatModel>),
+    /// A memory: a policy over the transcript.
+    Memory(Arc<dyn Memory>),
+    /// A prompt of one text.
+    Prompt(Arc<TextPrompt>),
+    /// A prompt of messages.
+    ChatPrompt(Arc<ChatPrompt>),
+    /// Documents of a loader or retriever.
+    Documents(Arc<[Document]>),
+    /// Text: a loader's output `text`, a chain's `outputPrediction`.
+    Text(Arc<str>),
+    /// A chain or an agent: what can end a flow.
+    Runnable(Arc<dyn Runnable>),
+    /// Nothing: a note on the canvas.
+    Note,
+}
+
+impl Instance {
+    /// What the instance is, in words for an error message.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ChatModel(_) => "a chat model",
+            Self::Memory(_) => "a memory",
+            Self::Prompt(_) => "a prompt template",
+            Self::ChatPrompt(_) => "a chat prompt template",
+            Self::Documents(_) => "documents",
+            Self::Text(_) => "a text",
+            Self::Runnable(_) => "a chain or agent",
+            Self::Note => "a note",
+        }
+    }
+}
+
+/// A piece of text with where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The text.
+    pub page_content: String,
+    /// Source, page, line and what the author added.
+    pub metadata: Map<String, Value>,
+}
+
+/// A chat model of any provider.
+pub trait ChatModel: Send + Sync {
+    /// What chains need to know of the model before they call it.
+    fn profile(&self) -> ModelProfile;
+
+    /// Asks the model. With `stream`, each piece of the answer's text goes to
+    /// the client as it arrives, and the provider is asked to stream; without,
+    /// one reply comes back whole.
+    fn call<'a>(
+        &'a self,
+        request: ChatRequest,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<ChatReply, NodeError>>;
+}
+
+/// What chains need to know of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelProfile {
+    /// Set when the node allows image uploads.
+    pub images: Option<ImageDetail>,
+    /// OpenAI's own chat node takes a conversation's images as a message of
+    /// their own; the others take them inside the user's message (contract of
+    /// Flowise 2.2.8, recorded).
+    pub images_apart: bool,
+}
+
+/// A memory is a policy, not a storage: it chooses from the transcript that
+/// the session's actor owns.
+pub trait Memory: Send + Sync {
+    /// Name of the placeholder that the history fills, `chat_history` by default.
+    fn memory_key(&self) -> &str;
+
+    /// The messages that go before the question: the request's `history`,
+    /// then what the policy picks of the stored turns.
+    fn messages<'a>(
+        &'a self,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<ModelMessage>, NodeError>>;
+}
+
+/// A chain or an agent.
+pub trait Runnable: Send + Sync {
+    /// Runs for the question of `ctx`. With `stream`, tokens of the final
+    /// answer go to the client.
+    fn run<'a>(
+        &'a self,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<RunOutput, NodeError>>;
+}
+
+/// What a chain or an agent returns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunOutput {
+    /// Keys of the reply: `text`, or `json`, then `sourceDocuments`, `usedTools`, ...
+    pub fields: Map<String, Value>,
+}
+
+impl RunOutput {
+    /// An answer that is a text and nothing else.
+    pub fn text(text: impl Into<String>) -> Self {
+        let mut fields = Map::new();
+        fields.insert("text".into(), Value::String(text.into()));
+        Self { fields }
+    }
+
+    /// The message that is stored: `text`; else `json` in a fence; else all of it.
+    /// The fence has no end, as Flowise 2.2.8 writes it.
+    pub fn stored_answer(&self) -> String {
+        let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+        match (self.fields.get("text"), self.fields.get("json")) {
+            (Some(Value::String(text)), _) => text.clone(),
+            (_, Some(json)) => format!("```json\n{}", pretty(json)),
+            _ => pretty(&Value::Object(self.fields.clone())),
+        }
+    }
+}

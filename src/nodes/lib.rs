@@ -1,0 +1,39 @@
+//! The Flowise nodes that Parlor runs, one file each.
+//!
+//! A node knows its inputs and its context, nothing else: this crate cannot
+//! reach HTTP handlers, actors or the store. A new node is one new file and
+//! its two lines (a `mod` line, a list line) in its category's `mod.rs`.
+//!
+//! # Layout
+//! - [`spec`]: what a node says of itself; [`registry`]: the list of all
+//! - [`inputs`]: the resolved inputs that a node is built from
+//! - [`instance`]: what a built node is to its neighbours
+//! - [`ctx`]: what a node may ask of the turn it runs in
+//! - [`model`]: the chat model's request and reply
+//! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
+//! - [`wire`]: one client per provider protocol
+//! - then one folder per category of Flowise's palette
+
+pub mod chains;
+pub mod chat_models;
+pub mod ctx;
+pub mod document_loaders;
+pub mod error;
+pub mod inputs;
+pub mod instance;
+pub mod memory;
+pub mod model;
+pub mod prompts;
+pub mod registry;
+pub mod rich_text;
+pub mod spec;
+pub mod template;
+pub mod utilities;
+pub mod wire;
+
+pub use ctx::{EventSink, Services, Transcript, TurnCtx};
+pub use error::NodeError;
+pub use inputs::{InputValue, Inputs};
+pub use instance::{ChatModel, Document, Instance, Memory, RunOutput, Runnable};
+pub use rich_text::{Piece, RichText};
+pub use spec::{Kind, NodeSpec, Param};

@@ -1,0 +1,87 @@
+//! What a node says of itself: the same four parts in every node file.
+
+use crate::error::NodeError;
+use crate::inputs::Inputs;
+use crate::instance::Instance;
+
+/// A node that Parlor runs.
+pub struct NodeSpec {
+    /// The registry key: `data.name` of an exported node.
+    pub name: &'static str,
+    /// The category of Flowise's palette.
+    pub category: &'static str,
+    /// The newest version of Flowise's node whose inputs are known here.
+    pub version: f32,
+    /// One sentence for `parlor nodes`.
+    pub about: &'static str,
+    /// The typed inputs; an exported input that is not listed is ignored, as in Flowise.
+    pub params: &'static [Param],
+    /// The secrets that the node can use.
+    pub credential: Option<&'static CredentialSpec>,
+    /// Makes the instance. Pure: it calls nobody and keeps nothing, so the
+    /// same inputs may be built once and shared by every session.
+    pub build: fn(&Inputs) -> Result<Instance, NodeError>,
+}
+
+/// One input of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Param {
+    /// The key in `inputs`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether a request may override it where the chatflow does not say.
+    pub open: bool,
+}
+
+/// The type of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// Text with `{variables}`.
+    Template,
+    /// A number; exports hold it as a number or as text.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// JSON: a tree, or text that holds one.
+    Json,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Another node.
+    Node,
+    /// Several other nodes.
+    Nodes,
+}
+
+/// The secrets of one provider.
+#[derive(Debug)]
+pub struct CredentialSpec {
+    /// Flowise's credential name, `openAIApi`.
+    pub kind: &'static str,
+    /// The fields, each with the provider's usual environment variable.
+    pub fields: &'static [(&'static str, Option<&'static str>)],
+}
+
+impl Param {
+    /// An input that a request may override.
+    pub const fn open(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, open: true }
+    }
+
+    /// An input that only the operator sets: addresses, headers, code, paths,
+    /// and connections to other nodes.
+    pub const fn closed(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, open: false }
+    }
+}
+
+impl NodeSpec {
+    /// The input of this name.
+    pub fn param(&self, name: &str) -> Option<&'static Param> {
+        self.params.iter().find(|param| param.name == name)
+    }
+}

@@ -1,2 +1,30 @@
-//! x
+//! The actors of Parlor: a sharded supervisor, and one actor per conversation.
+//!
+//! They drive ports and know neither HTTP nor a node nor sled.
+//!
+//! # Layout
+//! - [`ports`]: what the actors ask of the world
+//! - [`messages`]: what every actor can be told, with its reply
+//! - [`handle`]: the only way in; no `Addr` leaves this crate
+//! - `shard`: finds, starts and passivates the sessions of one arbiter
+//! - `session`: one conversation, one turn at a time
+//! - `step`: one piece of a session's work, as a future
+//! - `memory`: the bounded end of a conversation
+//! - `budget`: how often a session may fail before it is left alone
+//!
+//! # Why not `actix::Supervisor`
+//! It does not survive a panic: the mailbox closes and `restarting` never
+//! runs. A shard re-creates dead sessions itself, and every turn runs inside
+//! `catch_unwind`.
+
+mod budget;
+pub mod handle;
+mod memory;
+pub mod messages;
 pub mod ports;
+mod session;
+mod shard;
+mod step;
+
+pub use handle::{Limits, PendingTurn, Stats, SupervisorHandle};
+pub use ports::{Append, HistoryStore, LoadedSession, SessionTail, TurnOutcome, TurnRunner};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The end of a conversation, as far as it is held in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Transcript {
+pub struct SessionTail {
     /// Turns in order, oldest first.
     pub turns: Vec<Arc<Turn>>,
     /// False when older turns are only in the store.
@@ -19,12 +19,12 @@ pub struct Transcript {
 /// One request, bound to its plan and ready to run: made by the server for
 /// each turn, run by the session's actor.
 pub trait TurnRunner: Send {
-    /// Runs the turn after those of `transcript`. The future lives on the
+    /// Runs the turn after those of `tail`. The future lives on the
     /// session's arbiter. It must end soon after `cancel` fires; what it
     /// returns then is dropped.
     fn run(
         self: Box<Self>,
-        transcript: Transcript,
+        tail: SessionTail,
         cancel: CancellationToken,
     ) -> LocalBoxFuture<'static, Result<TurnOutcome, Fault>>;
 }
@@ -60,7 +60,7 @@ pub trait HistoryStore: Send + Sync + 'static {
 #[derive(Debug, Clone, Default)]
 pub struct LoadedSession {
     /// The end of the conversation.
-    pub transcript: Transcript,
+    pub tail: SessionTail,
     /// Sequence number of the next turn.
     pub next_seq: u64,
     /// Counts deletions in the chatflow: a turn that began before one must

@@ -1,0 +1,201 @@
+//! The way in: a handle with verbs. No `Addr` and no `MailboxError` leaves it.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter};
+use parlor_schemas::{ChatflowId, ErrorCode, Fault, SessionKey, TurnReply};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::messages::{AbortTurn, CountPending, DropMemory, ForgetSession, RunTurn};
+use crate::ports::{HistoryStore, TurnRunner};
+use crate::shard::ShardActor;
+
+/// How much the actors take on.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Arbiters, each a thread with its own sessions; about one per core.
+    pub n_shards: usize,
+    /// Turns that run or wait at the same time, in the whole server.
+    pub max_turns: usize,
+    /// Turns that wait in one session.
+    pub max_session_queue: usize,
+    /// Sessions that one shard keeps in memory.
+    pub max_live_sessions: usize,
+    /// Bytes of its conversation that a session keeps in memory.
+    pub max_tail_bytes: usize,
+    /// After this much rest a session leaves memory.
+    pub idle_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            n_shards: std::thread::available_parallelism().map_or(2, usize::from),
+            max_turns: 4096,
+            max_session_queue: 64,
+            max_live_sessions: 200_000,
+            max_tail_bytes: 64 * 1024,
+            idle_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What the actors are doing, for metrics.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Sessions in memory.
+    pub live_sessions: AtomicUsize,
+    /// Sessions that left memory since the start.
+    pub passivated: AtomicUsize,
+    /// Turns that were refused because the server was full.
+    pub refused: AtomicUsize,
+}
+
+/// The supervisor, seen from outside.
+#[derive(Clone)]
+pub struct SupervisorHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shards: Vec<Addr<ShardActor>>,
+    arbiters: Vec<Arbiter>,
+    hasher: RandomState,
+    permits: Arc<Semaphore>,
+    max_turns: usize,
+    stats: Arc<Stats>,
+}
+
+impl SupervisorHandle {
+    /// Starts the shards, each on an arbiter of its own, and waits until they
+    /// listen: before that a mailbox has its small default size. Call it
+    /// inside an actix `System`.
+    pub async fn start(limits: Limits, store: Arc<dyn HistoryStore>) -> Self {
+        let stats = Arc::new(Stats::default());
+        let mut shards = Vec::with_capacity(limits.n_shards);
+        let mut arbiters = Vec::with_capacity(limits.n_shards);
+        for _ in 0..limits.n_shards.max(1) {
+            let arbiter = Arbiter::new();
+            let (store, stats) = (store.clone(), stats.clone());
+            shards.push(ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
+                ShardActor::new(store, limits, stats)
+            }));
+            arbiters.push(arbiter);
+        }
+        let permits = Arc::new(Semaphore::new(limits.max_turns));
+        let (hasher, max_turns) = (RandomState::new(), limits.max_turns);
+        let inner = Inner { shards, arbiters, hasher, permits, max_turns, stats };
+        let handle = Self { inner: Arc::new(inner) };
+        handle.count_pending().await;
+        handle
+    }
+
+    /// Takes a permit and hands the turn to its session. Dropping the result
+    /// cancels the turn: nothing of it is stored then.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`] at once when the server is full.
+    pub fn run_turn(
+        &self,
+        key: SessionKey,
+        runner: Box<dyn TurnRunner>,
+    ) -> Result<PendingTurn, Fault> {
+        let permit = self.inner.permits.clone().try_acquire_owned().map_err(|_| self.full())?;
+        let cancel = CancellationToken::new();
+        let (reply, answer) = oneshot::channel();
+        let shard = self.shard(&key);
+        shard
+            .try_send(RunTurn { key, runner, cancel: cancel.clone(), reply })
+            .map_err(|_| self.full())?;
+        Ok(PendingTurn { answer, _permit: permit, _cancel: cancel.drop_guard() })
+    }
+
+    /// Aborts the running turn of a session; says whether one ran.
+    pub async fn abort_turn(&self, key: SessionKey) -> bool {
+        self.shard(&key).send(AbortTurn { key }).await.unwrap_or(false)
+    }
+
+    /// Deletes a conversation, after the turn that runs in it. Resolves to the
+    /// number of messages deleted.
+    ///
+    /// # Errors
+    /// What the store says, or [`ErrorCode::Overloaded`].
+    pub async fn forget_session(&self, key: SessionKey) -> Result<u64, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.shard(&key).try_send(ForgetSession { key, reply }).map_err(|_| self.full())?;
+        answer.await.unwrap_or_else(|_| Err(session_died()))
+    }
+
+    /// Makes every live session of a chatflow read its conversation again.
+    pub async fn drop_memory(&self, chatflow: ChatflowId) {
+        for shard in &self.inner.shards {
+            let _ = shard.send(DropMemory { chatflow }).await;
+        }
+    }
+
+    /// Turns that run or wait now.
+    pub async fn count_pending(&self) -> usize {
+        let mut n_pending = 0;
+        for shard in &self.inner.shards {
+            n_pending += shard.send(CountPending).await.unwrap_or(0);
+        }
+        n_pending
+    }
+
+    /// What the actors are doing.
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// Permits taken at this moment.
+    pub fn turns_in_flight(&self) -> usize {
+        self.inner.max_turns.saturating_sub(self.inner.permits.available_permits())
+    }
+
+    /// Stops the arbiters. Call it when no turn is pending.
+    pub fn stop(&self) {
+        for arbiter in &self.inner.arbiters {
+            arbiter.stop();
+        }
+    }
+
+    fn shard(&self, key: &SessionKey) -> &Addr<ShardActor> {
+        let hash = self.inner.hasher.hash_one(key) as usize;
+        &self.inner.shards[hash % self.inner.shards.len()]
+    }
+
+    fn full(&self) -> Fault {
+        self.inner.stats.refused.fetch_add(1, Ordering::Relaxed);
+        let message = "the server is at its limit of running requests; try again soon";
+        Fault::new(ErrorCode::Overloaded, message).retry_after(1)
+    }
+}
+
+/// A turn that was handed over. Resolves when it is stored; dropping it
+/// cancels it and gives the permit back.
+pub struct PendingTurn {
+    answer: oneshot::Receiver<Result<TurnReply, Fault>>,
+    _permit: OwnedSemaphorePermit,
+    _cancel: DropGuard,
+}
+
+impl Future for PendingTurn {
+    type Output = Result<TurnReply, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer)
+            .poll(cx)
+            .map(|answer| answer.unwrap_or_else(|_| Err(session_died())))
+    }
+}
+
+fn session_died() -> Fault {
+    Fault::new(ErrorCode::Internal, "the session stopped before the answer was stored; try again")
+}

@@ -1,0 +1,60 @@
+//! What every actor can be told. A reply that takes time travels in a
+//! one-shot channel, so that no actor waits for another.
+
+use actix::Message;
+use parlor_schemas::{ChatflowId, Fault, SessionKey, TurnReply};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::TurnRunner;
+
+/// Where a turn's result goes.
+pub type TurnReplySender = oneshot::Sender<Result<TurnReply, Fault>>;
+
+/// Run one turn of a conversation, after those that wait already.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RunTurn {
+    /// The conversation.
+    pub key: SessionKey,
+    /// The request, bound to its plan.
+    pub runner: Box<dyn TurnRunner>,
+    /// Fires when the caller leaves.
+    pub cancel: CancellationToken,
+    /// Gets the result once it is stored.
+    pub reply: TurnReplySender,
+}
+
+/// Cancel the running turn of a conversation, if one runs; its caller hears
+/// that it was aborted. Replies whether there was one.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct AbortTurn {
+    /// The conversation.
+    pub key: SessionKey,
+}
+
+/// Delete a whole conversation, in its place among the waiting turns.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ForgetSession {
+    /// The conversation.
+    pub key: SessionKey,
+    /// Gets the number of messages deleted.
+    pub reply: oneshot::Sender<Result<u64, Fault>>,
+}
+
+/// A chatflow's messages were deleted in the store: drop what its sessions
+/// hold in memory and read again.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct DropMemory {
+    /// The chatflow.
+    pub chatflow: ChatflowId,
+}
+
+/// Stop taking work and let the sessions finish theirs. Replies how many
+/// turns still run or wait.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct CountPending;

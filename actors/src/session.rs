@@ -1,0 +1,185 @@
+//! One conversation: its memory, its queue, one piece of work at a time.
+//!
+//! The queue is the actor's own rather than its mailbox, so that an abort is
+//! heard while a turn runs.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use parlor_schemas::{ErrorCode, Fault};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::RestartBudget;
+use crate::memory::SessionMemory;
+use crate::messages::{AbortTurn, DropMemory, ForgetSession, RunTurn, TurnReplySender};
+use crate::step::{self, StepEnv, TurnEnd};
+
+/// What a shard sees of a session without asking it: both live on one thread.
+pub(crate) struct Gauge {
+    /// Work that was handed over and is not finished.
+    pub(crate) pending: Cell<usize>,
+    /// When the session last began or ended something.
+    pub(crate) last_used: Cell<Instant>,
+    /// Its recent failures.
+    pub(crate) budget: RefCell<RestartBudget>,
+}
+
+impl Gauge {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            pending: Cell::new(0),
+            last_used: Cell::new(Instant::now()),
+            budget: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn begin(&self) {
+        self.pending.set(self.pending.get() + 1);
+        self.last_used.set(Instant::now());
+    }
+
+    fn end(&self, n_items: usize) {
+        self.pending.set(self.pending.get().saturating_sub(n_items));
+        self.last_used.set(Instant::now());
+    }
+}
+
+/// The actor of one conversation.
+pub(crate) struct SessionActor {
+    env: StepEnv,
+    max_queue: usize,
+    gauge: Rc<Gauge>,
+    memory: Option<SessionMemory>,
+    queue: VecDeque<Work>,
+    running: Option<Running>,
+}
+
+enum Work {
+    Turn(RunTurn),
+    Forget(ForgetSession),
+}
+
+enum Running {
+    Turn { cancel: CancellationToken, reply: TurnReplySender },
+    Forget { reply: oneshot::Sender<Result<u64, Fault>> },
+}
+
+impl Actor for SessionActor {
+    type Context = Context<Self>;
+}
+
+impl SessionActor {
+    /// Starts the actor on the current thread.
+    pub(crate) fn begin(env: StepEnv, max_queue: usize, gauge: Rc<Gauge>) -> Addr<Self> {
+        Self::create(|ctx| {
+            // A burst lands in the mailbox before the first of it is handled;
+            // the actor's own queue is the limit, not this.
+            ctx.set_mailbox_capacity(max_queue + 16);
+            Self { env, max_queue, gauge, memory: None, queue: VecDeque::new(), running: None }
+        })
+    }
+
+    /// Starts the next piece of work, unless one runs.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        while self.running.is_none() {
+            match self.queue.pop_front() {
+                None => return,
+                Some(Work::Turn(turn)) if turn.cancel.is_cancelled() => self.gauge.end(1),
+                Some(Work::Turn(turn)) => self.start_turn(turn, ctx),
+                Some(Work::Forget(forget)) => self.start_forget(forget, ctx),
+            }
+        }
+    }
+
+    fn start_turn(&mut self, turn: RunTurn, ctx: &mut Context<Self>) {
+        self.running = Some(Running::Turn { cancel: turn.cancel.clone(), reply: turn.reply });
+        let step = step::run_turn(self.env.clone(), self.memory.take(), turn.runner, turn.cancel);
+        ctx.spawn(step.into_actor(self).map(|end, session, ctx| session.turn_ended(end, ctx)));
+    }
+
+    fn turn_ended(&mut self, end: TurnEnd, ctx: &mut Context<Self>) {
+        self.memory = end.memory;
+        if end.panicked {
+            self.gauge.budget.borrow_mut().spend(Instant::now());
+        }
+        self.gauge.end(1);
+        if let Some(Running::Turn { reply, .. }) = self.running.take() {
+            // The caller may have left; then nobody needs the result.
+            let _ = reply.send(end.result);
+        }
+        self.advance(ctx);
+    }
+
+    fn start_forget(&mut self, forget: ForgetSession, ctx: &mut Context<Self>) {
+        self.running = Some(Running::Forget { reply: forget.reply });
+        self.memory = None;
+        let deletion = self.env.store.forget(forget.key);
+        ctx.spawn(deletion.into_actor(self).map(|result, session, ctx| {
+            session.gauge.end(1);
+            if let Some(Running::Forget { reply }) = session.running.take() {
+                let _ = reply.send(result);
+            }
+            session.advance(ctx);
+        }));
+    }
+
+    /// Frees the places of callers who left while they waited.
+    fn drop_abandoned(&mut self) {
+        let before = self.queue.len();
+        self.queue.retain(|work| !matches!(work, Work::Turn(turn) if turn.cancel.is_cancelled()));
+        self.gauge.end(before - self.queue.len());
+    }
+}
+
+impl Handler<RunTurn> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, turn: RunTurn, ctx: &mut Context<Self>) {
+        self.drop_abandoned();
+        if self.queue.len() >= self.max_queue {
+            self.gauge.end(1);
+            let message = "too many requests wait for this session; send them one after the other";
+            let _ =
+                turn.reply.send(Err(Fault::new(ErrorCode::LimitExceeded, message).retry_after(1)));
+            return;
+        }
+        self.queue.push_back(Work::Turn(turn));
+        self.advance(ctx);
+    }
+}
+
+impl Handler<ForgetSession> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, forget: ForgetSession, ctx: &mut Context<Self>) {
+        self.queue.push_back(Work::Forget(forget));
+        self.advance(ctx);
+    }
+}
+
+impl Handler<AbortTurn> for SessionActor {
+    type Result = bool;
+
+    fn handle(&mut self, _: AbortTurn, _: &mut Context<Self>) -> bool {
+        match &self.running {
+            Some(Running::Turn { cancel, .. }) => {
+                cancel.cancel();
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Handler<DropMemory> for SessionActor {
+    type Result = ();
+
+    /// A running turn keeps its copy; the store refuses it by its epoch.
+    fn handle(&mut self, _: DropMemory, _: &mut Context<Self>) {
+        self.memory = None;
+    }
+}

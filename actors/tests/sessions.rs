@@ -1,0 +1,177 @@
+//! The promises that the actors keep by themselves, over a store in memory.
+
+#![allow(missing_docs, reason = "a test is described by its name")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use parlor_actors::Limits;
+use parlor_schemas::ErrorCode;
+use support::{Script, ask, key, run, turn};
+
+fn limits() -> Limits {
+    Limits { n_shards: 2, ..Limits::default() }
+}
+
+/// Polls until a condition holds, at most five seconds.
+async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+    for _ in 0..500 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("the condition did not come to hold");
+}
+
+#[test]
+fn turns_of_one_session_run_in_order_and_each_sees_all_before_it() {
+    run(limits(), |handle, store| async move {
+        let asked = (0..20).map(|n| {
+            let handle = handle.clone();
+            async move {
+                ask(&handle, "s", &n.to_string(), Script::Wait(Duration::from_millis(1))).await
+            }
+        });
+        let seen: Vec<String> = join_all(asked).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(seen[19].split(',').count(), 19);
+        assert_eq!(store.questions(&key("s")).len(), 20);
+    });
+}
+
+#[test]
+fn sessions_never_mix() {
+    run(limits(), |handle, _| async move {
+        for round in 0..3 {
+            let asked = (0..64).map(|n| {
+                let handle = handle.clone();
+                async move {
+                    let session = format!("s{n}");
+                    let seen = ask(&handle, &session, &session, Script::Answer).await.unwrap();
+                    let expected = vec![session; round].join(",");
+                    assert_eq!(seen, expected);
+                }
+            });
+            join_all(asked).await;
+        }
+    });
+}
+
+#[test]
+fn a_panic_is_an_error_of_its_turn_and_the_next_one_remembers_all() {
+    run(limits(), |handle, store| async move {
+        ask(&handle, "s", "one", Script::Answer).await.unwrap();
+        let fault = ask(&handle, "s", "two", Script::Panic).await.unwrap_err();
+        assert_eq!(fault.code, ErrorCode::Internal);
+        assert_eq!(ask(&handle, "s", "three", Script::Answer).await.unwrap(), "one");
+        assert_eq!(store.questions(&key("s")), ["one", "three"]);
+    });
+}
+
+#[test]
+fn a_session_that_panics_again_and_again_is_paused_and_no_other_suffers() {
+    run(limits(), |handle, _| async move {
+        for _ in 0..5 {
+            let fault = ask(&handle, "poison", "x", Script::Panic).await.unwrap_err();
+            assert_eq!(fault.code, ErrorCode::Internal);
+        }
+        let fault = ask(&handle, "poison", "x", Script::Answer).await.unwrap_err();
+        assert_eq!(fault.code, ErrorCode::Overloaded);
+        assert!(fault.retry_after_s.is_some());
+        assert!(ask(&handle, "healthy", "x", Script::Answer).await.is_ok());
+    });
+}
+
+#[test]
+fn a_caller_who_leaves_stores_nothing_and_frees_the_session() {
+    run(limits(), |handle, store| async move {
+        let pending = handle.run_turn(key("s"), turn("gone", Script::UntilCancelled)).unwrap();
+        drop(pending);
+        assert_eq!(ask(&handle, "s", "next", Script::Answer).await.unwrap(), "");
+        assert_eq!(store.questions(&key("s")), ["next"]);
+        assert_eq!(handle.turns_in_flight(), 0);
+    });
+}
+
+#[test]
+fn an_abort_is_heard_while_the_turn_runs() {
+    run(limits(), |handle, store| async move {
+        let pending = handle.run_turn(key("s"), turn("long", Script::UntilCancelled)).unwrap();
+        eventually(async || handle.abort_turn(key("s")).await).await;
+        assert_eq!(pending.await.unwrap_err().code, ErrorCode::Cancelled);
+        assert!(store.questions(&key("s")).is_empty());
+        assert!(!handle.abort_turn(key("s")).await, "nothing runs any more");
+    });
+}
+
+#[test]
+fn a_full_server_refuses_at_once_and_a_full_session_only_its_own() {
+    let limits = Limits { max_turns: 4, max_session_queue: 2, ..limits() };
+    run(limits, |handle, _| async move {
+        let mut waiting: Vec<_> = (0..3)
+            .map(|_| handle.run_turn(key("s"), turn("x", Script::UntilCancelled)).unwrap())
+            .collect();
+        let refused = handle.run_turn(key("s"), turn("x", Script::Answer)).unwrap().await;
+        let fault = refused.unwrap_err();
+        assert_eq!((fault.code, fault.retry_after_s), (ErrorCode::LimitExceeded, Some(1)));
+        assert!(ask(&handle, "other", "x", Script::Answer).await.is_ok());
+
+        waiting.push(handle.run_turn(key("o"), turn("x", Script::UntilCancelled)).unwrap());
+        let full = handle.run_turn(key("p"), turn("x", Script::Answer)).err().unwrap();
+        assert_eq!(full.code, ErrorCode::Overloaded);
+        drop(waiting);
+        assert!(ask(&handle, "p", "x", Script::Answer).await.is_ok());
+    });
+}
+
+#[test]
+fn an_idle_session_is_passivated_and_wakes_with_the_same_memory() {
+    let limits = Limits { idle_after: Duration::from_millis(40), ..limits() };
+    run(limits, |handle, store| async move {
+        ask(&handle, "s", "one", Script::Answer).await.unwrap();
+        let live = || handle.stats().live_sessions.load(std::sync::atomic::Ordering::Relaxed);
+        eventually(async || live() == 0).await;
+        assert_eq!(ask(&handle, "s", "two", Script::Answer).await.unwrap(), "one");
+        assert_eq!(*store.n_loads.lock().unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_full_shard_lets_an_idle_session_go_to_start_another() {
+    let limits = Limits { n_shards: 1, max_live_sessions: 8, ..limits() };
+    run(limits, |handle, _| async move {
+        for n in 0..100 {
+            ask(&handle, &format!("s{n}"), "x", Script::Answer).await.unwrap();
+        }
+        let live = handle.stats().live_sessions.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(live, 8);
+        assert_eq!(ask(&handle, "s0", "y", Script::Answer).await.unwrap(), "x");
+    });
+}
+
+#[test]
+fn a_turn_that_cannot_be_stored_is_an_error_and_the_next_reads_the_store_again() {
+    run(limits(), |handle, store| async move {
+        ask(&handle, "s", "one", Script::Answer).await.unwrap();
+        *store.fail_appends.lock().unwrap() = true;
+        let fault = ask(&handle, "s", "two", Script::Answer).await.unwrap_err();
+        assert_eq!(fault.code, ErrorCode::StoreFailed);
+        *store.fail_appends.lock().unwrap() = false;
+        assert_eq!(ask(&handle, "s", "three", Script::Answer).await.unwrap(), "one");
+    });
+}
+
+#[test]
+fn deleting_a_session_waits_for_its_turn_and_clears_the_live_memory() {
+    run(limits(), |handle, _| async move {
+        let wait = Script::Wait(Duration::from_millis(20));
+        let pending = handle.run_turn(key("s"), turn("one", wait)).unwrap();
+        let deleted = handle.forget_session(key("s"));
+        let (reply, deleted) = futures::join!(pending, deleted);
+        assert!(reply.is_ok());
+        assert_eq!(deleted.unwrap(), 2);
+        assert_eq!(ask(&handle, "s", "two", Script::Answer).await.unwrap(), "");
+    });
+}

@@ -69,3 +69,19 @@ impl std::fmt::Debug for Credential {
             .finish_non_exhaustive()
     }
 }
+
+/// A stored credential without its secret values: what lists show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialInfo {
+    /// The id that a node's `credential` names.
+    pub id: Uuid,
+    /// Shown to people.
+    pub name: String,
+    /// The kind: `openAIApi`, `anthropicApi`, ...
+    pub credential_name: String,
+    /// When it was made.
+    pub created_date: Timestamp,
+    /// When it was last changed.
+    pub updated_date: Timestamp,
+}

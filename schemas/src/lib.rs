@@ -15,6 +15,7 @@
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`event`]: the event grammar of a streamed answer
 //! - [`access`]: API keys, their scopes, and credentials
+//! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
 pub mod chat_message;
@@ -26,8 +27,9 @@ pub mod ids;
 pub mod prediction;
 pub mod time;
 pub mod turn;
+pub mod variable;
 
-pub use access::{ApiKey, Credential, Scope};
+pub use access::{ApiKey, Credential, CredentialInfo, Scope};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};
@@ -36,3 +38,4 @@ pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
 pub use turn::{NewTurn, Turn, TurnReply, Usage};
+pub use variable::{Variable, VariableType};

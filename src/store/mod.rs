@@ -1,1 +1,209 @@
-//! x
+//! The store: message history, chatflows, credentials, keys and variables in
+//! one sled database in the data folder.
+//!
+//! One thread writes everything and answers when it is on the disk. Nothing
+//! here knows HTTP, an actor's address or a node; nothing outside knows sled.
+//! A message that was acknowledged is never lost to a crash of the process,
+//! and nothing that was refused shows up later.
+//!
+//! # Layout
+//! - [`error`](StoreError): why the store could not do something
+//! - `lock`, `disk`, `tidy`, `watch`: the data folder, the database file
+//!   and its sync
+//! - `keys`, `parcel`, `record`, `rows`: how a turn lies on disk
+//! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
+//! - `deletions`, `sweep`: what is deleted and how it is swept
+//! - [`history`](History), `messages`: conversations and the Message API's view
+//! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
+//!   [`ApiKeys`] and [`Variables`]
+
+mod api_keys;
+mod chatflows;
+mod commit;
+mod credentials;
+mod deletions;
+mod disk;
+mod error;
+mod history;
+mod keys;
+mod ledger;
+mod lock;
+mod messages;
+mod parcel;
+mod queue;
+mod record;
+mod recovery;
+mod rows;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tidy;
+mod variables;
+mod watch;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+pub use api_keys::ApiKeys;
+pub use chatflows::{Bindings, Chatflows};
+pub use credentials::Credentials;
+pub use error::{FORMAT, StoreError};
+pub use history::History;
+pub use messages::{MessageCursor, MessagePage, MessagePageQuery, Order};
+pub use variables::Variables;
+
+use deletions::Deletions;
+use disk::Disk;
+use lock::FolderLock;
+use queue::Queue;
+use table::Table;
+
+/// The tree of all turns and their indexes.
+const HISTORY: &str = "history";
+
+/// The tree of what describes the store itself.
+const META: &str = "meta";
+
+const FORMAT_KEY: &[u8] = b"format";
+
+/// When an acknowledged turn is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Before it is acknowledged: a power cut loses nothing.
+    #[default]
+    Always,
+    /// At most one second later: a crash or a power cut may lose that second.
+    EverySecond,
+}
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// When an acknowledged turn is on the disk.
+    pub durability: Durability,
+    /// Bytes of pages that sled may keep in memory; it takes two to three times as many.
+    pub cache_bytes: u64,
+    /// Encrypts the credentials in place of the file `encryption.key`.
+    pub secret: Option<String>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Always, cache_bytes: 64 * 1024 * 1024, secret: None }
+    }
+}
+
+/// An open store. It holds the data folder until it is closed or dropped.
+#[derive(Debug)]
+pub struct Store {
+    history: History,
+    chatflows: Chatflows,
+    credentials: Credentials,
+    api_keys: ApiKeys,
+    variables: Variables,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    // Last, so that the folder is free only when the database is closed.
+    _lock: FolderLock,
+}
+
+impl Store {
+    /// Opens the store of a data folder; makes both where they are missing.
+    /// Blocks, for seconds where the history is long and the last stop was a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::NewerFormat`],
+    /// [`StoreError::Damaged`], [`StoreError::WrongKey`],
+    /// [`StoreError::MissingKey`], [`StoreError::Io`]: each says what to do.
+    pub fn open(data_dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let mut lock = FolderLock::take(data_dir)?;
+        let disk = Arc::new(Disk::open(data_dir.join("sled"), options.cache_bytes)?);
+        check_format(&disk, &mut lock)?;
+        let deletions = Arc::new(Deletions::default());
+        let (queue, receiver) = Queue::new();
+        let queue = Arc::new(queue);
+        let table = |name| Table::new(name, disk.clone(), queue.clone());
+        let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
+        let api_keys = ApiKeys::open(table("api_keys"))?;
+        let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        Ok(Self {
+            chatflows: Chatflows::new(table("chatflows"), table("bindings")),
+            variables: Variables::new(table("variables")),
+            history: History { disk, deletions, queue },
+            credentials,
+            api_keys,
+            writer: Mutex::new(Some(writer)),
+            _lock: lock,
+        })
+    }
+
+    /// The message history, as the session actors and the Message API use it.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The chatflows and the credentials bound to their nodes.
+    pub fn chatflows(&self) -> &Chatflows {
+        &self.chatflows
+    }
+
+    /// The credentials of nodes.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The API keys.
+    pub fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// The variables.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// Takes no more writes, finishes those that wait, syncs, and closes the
+    /// database. Blocks until all that is done. Whoever still holds a
+    /// [`History`] gets [`StoreError::Closed`] or [`StoreError::Recovering`].
+    pub fn close(&self) {
+        self.history.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+        self.history.disk.close();
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Refuses a newer format and an emptied database; writes the format into a new one.
+fn check_format(disk: &Disk, lock: &mut FolderLock) -> Result<(), StoreError> {
+    let meta = disk.tree(META)?;
+    let found = meta.get(FORMAT_KEY).map_err(StoreError::read)?;
+    let found = found.map(|value| value.as_ref().try_into().map(u32::from_be_bytes));
+    match found {
+        Some(Ok(FORMAT)) => {}
+        Some(Ok(found)) if found > FORMAT => return Err(StoreError::NewerFormat { found }),
+        Some(_) => return Err(damaged("its format is unreadable")),
+        None if lock.store_was_made()? => {
+            return Err(damaged("its files are missing or were emptied"));
+        }
+        None => {
+            meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(StoreError::read)?;
+            disk.sync()?;
+        }
+    }
+    if lock.store_was_made()? { Ok(()) } else { lock.note_store_made() }
+}
+
+fn damaged(why: &'static str) -> StoreError {
+    StoreError::Damaged { why, source: None }
+}

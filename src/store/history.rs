@@ -1,0 +1,163 @@
+//! Conversations: what the session actors load, append and forget, and what
+//! memory nodes read beyond the tail that an actor holds.
+//!
+//! Reads block on the disk, so they run on the runtime's blocking threads;
+//! only the look-up that finds a session unknown, the usual case of a new
+//! chat, is done in place.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parlor_actors::ports::{Append, HistoryStore, LoadedSession, Transcript};
+use parlor_schemas::{ChatflowId, Fault, SessionKey, Turn};
+
+use super::HISTORY;
+use super::deletions::Deletions;
+use super::disk::Disk;
+use super::error::StoreError;
+use super::keys;
+use super::queue::{Job, Queue};
+use super::rows;
+
+/// The message history. Clones share one store. All methods need a tokio
+/// runtime; the errors are those of reading ([`StoreError::Read`],
+/// [`StoreError::DamagedRecord`], [`StoreError::Recovering`]) and, for
+/// deletions, of writing ([`StoreError::NotStored`] and its kin).
+#[derive(Debug, Clone)]
+pub struct History {
+    pub(super) disk: Arc<Disk>,
+    pub(super) deletions: Arc<Deletions>,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl History {
+    /// The last `n` turns of a session, or all of them, oldest first.
+    pub async fn turns(
+        &self,
+        key: SessionKey,
+        n: Option<usize>,
+    ) -> Result<Vec<Arc<Turn>>, StoreError> {
+        self.blocking(move |history| {
+            let tree = history.tree()?;
+            let Some(ordinal) = rows::ordinal_of(&tree, &history.deletions, &key)? else {
+                return Ok(Vec::new());
+            };
+            let mut turns = Vec::new();
+            for turn in backwards(&tree, ordinal).take(n.unwrap_or(usize::MAX)) {
+                turns.push(Arc::new(turn?));
+            }
+            turns.reverse();
+            Ok(turns)
+        })
+        .await
+    }
+
+    /// Deletes a session; the number of messages deleted, two for most turns.
+    /// A turn that runs meanwhile must be stopped by the session's actor.
+    pub async fn delete_session(&self, key: SessionKey) -> Result<u64, StoreError> {
+        self.queue.ask(Job::Forget(key)).await
+    }
+
+    /// Deletes all sessions of a chatflow; the number of messages deleted.
+    /// Turns that run meanwhile are refused by their epoch when they end.
+    pub async fn delete_chatflow_history(&self, chatflow: ChatflowId) -> Result<u64, StoreError> {
+        self.queue.ask(Job::ForgetChatflow(chatflow)).await
+    }
+
+    pub(super) fn tree(&self) -> Result<sled::Tree, StoreError> {
+        self.disk.tree(HISTORY)
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let history = self.clone();
+        // It fails only when the read panicked or the runtime shuts down.
+        let read = tokio::task::spawn_blocking(move || read(history)).await;
+        read.unwrap_or(Err(StoreError::Panicked))
+    }
+
+    async fn load_session(
+        self,
+        key: SessionKey,
+        max_bytes: usize,
+    ) -> Result<LoadedSession, StoreError> {
+        // Before anything is read: a deletion between the two makes the
+        // actor's next append a conflict instead of letting it revive a turn.
+        let epoch = self.deletions.epoch(&key.chatflow);
+        match rows::ordinal_of(&self.tree()?, &self.deletions, &key)? {
+            None => Ok(LoadedSession {
+                transcript: Transcript { turns: Vec::new(), complete: true },
+                next_seq: 0,
+                epoch,
+            }),
+            Some(ordinal) => {
+                self.blocking(move |history| tail(&history.tree()?, ordinal, max_bytes, epoch))
+                    .await
+            }
+        }
+    }
+}
+
+impl HistoryStore for History {
+    fn load(
+        &self,
+        key: SessionKey,
+        max_bytes: usize,
+    ) -> BoxFuture<'static, Result<LoadedSession, Fault>> {
+        self.clone().load_session(key, max_bytes).map(|loaded| Ok(loaded?)).boxed()
+    }
+
+    fn append(&self, turn: Append) -> BoxFuture<'static, Result<(), Fault>> {
+        let queue = self.queue.clone();
+        async move {
+            queue.ask(Job::Append(turn)).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget(&self, key: SessionKey) -> BoxFuture<'static, Result<u64, Fault>> {
+        let history = self.clone();
+        async move { Ok(history.delete_session(key).await?) }.boxed()
+    }
+}
+
+/// The last turns that fit, at least one.
+fn tail(
+    tree: &sled::Tree,
+    ordinal: u64,
+    max_bytes: usize,
+    epoch: u64,
+) -> Result<LoadedSession, StoreError> {
+    let mut turns: Vec<Arc<Turn>> = Vec::new();
+    let mut n_bytes = 0;
+    let mut complete = true;
+    for turn in backwards(tree, ordinal) {
+        let turn = turn?;
+        n_bytes += turn.weight();
+        if n_bytes > max_bytes && !turns.is_empty() {
+            complete = false;
+            break;
+        }
+        turns.push(Arc::new(turn));
+    }
+    turns.reverse();
+    let next_seq = turns.last().map_or(0, |turn| turn.seq + 1);
+    Ok(LoadedSession { transcript: Transcript { turns, complete }, next_seq, epoch })
+}
+
+/// The turns of a conversation, newest first.
+fn backwards(tree: &sled::Tree, ordinal: u64) -> impl Iterator<Item = Result<Turn, StoreError>> {
+    tree.scan_prefix(keys::turns_of(ordinal)).rev().map(|row| {
+        let (key, head) = row.map_err(StoreError::read)?;
+        let place = keys::place_of_turn(&key).ok_or_else(|| StoreError::DamagedRecord {
+            what: "the key of a turn".to_owned(),
+            why: "it cannot be read",
+        })?;
+        let record = rows::read_rest(tree, place, &head)?;
+        Ok(Turn { seq: place.seq, body: record.body })
+    })
+}

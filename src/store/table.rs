@@ -1,0 +1,118 @@
+//! Rows of a small tree: JSON under a 16-byte id, checked and cut like a turn.
+//! Written rarely, so each write waits for its own sync; read in place.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::disk::Disk;
+use super::error::StoreError;
+use super::parcel;
+use super::queue::{Job, Queue};
+use super::rows::Changes;
+
+const VERSION: u8 = 1;
+
+/// A row's key.
+pub(super) type RowId = [u8; 16];
+
+/// One small tree.
+#[derive(Debug)]
+pub(super) struct Table {
+    name: &'static str,
+    disk: Arc<Disk>,
+    queue: Arc<Queue>,
+    revision: AtomicU64,
+    /// Held while a row's old parts are looked up and replaced.
+    writing: Mutex<()>,
+}
+
+impl Table {
+    pub fn new(name: &'static str, disk: Arc<Disk>, queue: Arc<Queue>) -> Self {
+        Self { name, disk, queue, revision: AtomicU64::new(0), writing: Mutex::new(()) }
+    }
+
+    /// Grows with each write since the start.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub fn get<T: DeserializeOwned>(&self, id: &RowId) -> Result<Option<T>, StoreError> {
+        let tree = self.disk.tree(self.name)?;
+        let head = tree.get(id).map_err(StoreError::read)?;
+        head.map(|head| self.row(&tree, id, &head)).transpose()
+    }
+
+    /// All rows in order of their ids.
+    pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<(RowId, T)>, StoreError> {
+        let tree = self.disk.tree(self.name)?;
+        let mut rows = Vec::new();
+        for row in &tree {
+            let (key, head) = row.map_err(StoreError::read)?;
+            // Longer keys are the parts of long rows.
+            let Ok(id) = RowId::try_from(key.as_ref()) else { continue };
+            rows.push((id, self.row(&tree, &id, &head)?));
+        }
+        Ok(rows)
+    }
+
+    /// Writes a row over what was there. Blocks until it is on the disk.
+    pub fn put<T: Serialize>(&self, id: &RowId, row: &T) -> Result<(), StoreError> {
+        let payload = serde_json::to_vec(row).map_err(StoreError::Encode)?;
+        let parcel = parcel::seal(VERSION, id, &payload)?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = self.removal(id)?;
+        changes.push((id.to_vec(), Some(parcel.head)));
+        for (number, part) in (0..).zip(parcel.rest) {
+            changes.push((part_key(id, number), Some(part)));
+        }
+        self.write(changes)
+    }
+
+    /// Deletes a row; false where there was none. Blocks until that is on the disk.
+    pub fn delete(&self, id: &RowId) -> Result<bool, StoreError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.removal(id)?;
+        let existed = !changes.is_empty();
+        if existed {
+            self.write(changes)?;
+        }
+        Ok(existed)
+    }
+
+    fn write(&self, changes: Changes) -> Result<(), StoreError> {
+        let written = self.queue.ask_blocking(Job::ChangeRows { tree: self.name, changes });
+        // Also after a failure: whether it reached the disk is unknown.
+        self.revision.fetch_add(1, Ordering::Release);
+        written.map(|_| ())
+    }
+
+    fn removal(&self, id: &RowId) -> Result<Changes, StoreError> {
+        let tree = self.disk.tree(self.name)?;
+        let keys: Result<Vec<_>, _> = tree.scan_prefix(id).keys().collect();
+        let keys = keys.map_err(StoreError::read)?;
+        Ok(keys.into_iter().map(|key| (key.to_vec(), None)).collect())
+    }
+
+    fn row<T: DeserializeOwned>(
+        &self,
+        tree: &sled::Tree,
+        id: &RowId,
+        head: &[u8],
+    ) -> Result<T, StoreError> {
+        let damaged = |why| StoreError::DamagedRecord {
+            what: format!("row {} of {}", uuid::Uuid::from_bytes(*id), self.name),
+            why,
+        };
+        let part = |number| tree.get(part_key(id, number));
+        let payload =
+            parcel::open(VERSION, id, head, part).map_err(StoreError::read)?.map_err(damaged)?;
+        serde_json::from_slice(&payload).map_err(|_| damaged("its fields cannot be read"))
+    }
+}
+
+fn part_key(id: &RowId, number: u16) -> Vec<u8> {
+    [id.as_slice(), &number.to_be_bytes()].concat()
+}

@@ -1,0 +1,79 @@
+//! Stories about the whole store, and what they share.
+
+mod commit;
+mod deletions;
+mod history;
+mod opening;
+
+use std::sync::Arc;
+
+use parlor_actors::ports::{Append, HistoryStore};
+use parlor_schemas::{
+    ChatId, ChatType, ChatflowId, Fault, NewTurn, SessionId, SessionKey, Timestamp, Turn, Usage,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{History, Store, StoreOptions};
+
+/// A new store; its data folder lies in the temporary one as `data`.
+pub(super) fn open() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_in(&folder);
+    (folder, store)
+}
+
+pub(super) fn open_in(folder: &TempDir) -> Store {
+    Store::open(&folder.path().join("data"), StoreOptions::default()).unwrap()
+}
+
+pub(super) fn key(chatflow: ChatflowId, session: &str) -> SessionKey {
+    SessionKey { chatflow, session: SessionId::parse(session).unwrap() }
+}
+
+/// A turn that tells its session and its number.
+pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
+    let at = 1_700_000_000_000 + i64::try_from(seq).unwrap() * 1_000;
+    NewTurn {
+        question_id: Uuid::new_v4(),
+        answer_id: Uuid::new_v4(),
+        question: format!("{} asks {seq}", key.session),
+        answer: format!("{} hears {seq}", key.session),
+        asked_at: Timestamp::from_millis(at),
+        answered_at: Timestamp::from_millis(at + 500),
+        chat_id: ChatId::from(&key.session),
+        chat_type: ChatType::External,
+        memory_type: "Buffer Memory".to_owned(),
+        lead_email: None,
+        file_uploads: None,
+        answer_columns: serde_json::Map::new(),
+        usage: Usage::default(),
+    }
+}
+
+pub(super) fn appending(key: &SessionKey, seq: u64, epoch: u64, body: NewTurn) -> Append {
+    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn { seq, body }) }
+}
+
+/// Appends a turn as the session's actor would.
+pub(super) async fn append(history: &History, key: &SessionKey, seq: u64) -> Result<(), Fault> {
+    let epoch = history.deletions.epoch(&key.chatflow);
+    history.append(appending(key, seq, epoch, turn(key, seq))).await
+}
+
+pub(super) async fn append_all(history: &History, key: &SessionKey, n_turns: u64) {
+    for seq in 0..n_turns {
+        append(history, key, seq).await.unwrap();
+    }
+}
+
+/// The questions of a session in order.
+pub(super) async fn questions(history: &History, key: &SessionKey) -> Vec<String> {
+    let turns = history.turns(key.clone(), None).await.unwrap();
+    turns.iter().map(|turn| turn.body.question.clone()).collect()
+}
+
+/// Rows of the history tree, but for the counter of ordinals.
+pub(super) fn n_rows(history: &History) -> usize {
+    history.tree().unwrap().iter().keys().filter(|key| key.as_deref() != Ok(b"n")).count()
+}

@@ -1,0 +1,14 @@
+//! The measuring kit of Parlor: what its four programs share.
+//!
+//! Everything here runs on one machine over loopback, because the figures compare
+//! costs, not networks. Nothing here knows the server's insides: it is driven over
+//! the same HTTP that its clients use.
+//!
+//! # Layout
+//! - [`answer`]: the fixed answer that the model server gives and the load expects
+//! - [`http`]: just enough HTTP/1.1 to read a head
+//! - [`upstream`]: a model server that answers at once, in OpenAI's wire format
+
+pub mod answer;
+pub mod http;
+pub mod upstream;

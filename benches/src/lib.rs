@@ -8,7 +8,15 @@
 //! - [`answer`]: the fixed answer that the model server gives and the load expects
 //! - [`http`]: just enough HTTP/1.1 to read a head
 //! - [`upstream`]: a model server that answers at once, in OpenAI's wire format
+//! - [`client`], [`stream`]: a keep-alive client and a reader of prediction streams
+//! - [`load`]: open- and closed-loop load, counted and checked
+//! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 
 pub mod answer;
+pub mod client;
 pub mod http;
+pub mod ledger;
+pub mod load;
+pub mod operator;
+pub mod stream;
 pub mod upstream;

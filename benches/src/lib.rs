@@ -11,12 +11,18 @@
 //! - [`client`], [`stream`]: a keep-alive client and a reader of prediction streams
 //! - [`load`]: open- and closed-loop load, counted and checked
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
+//! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
+//! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
 pub mod client;
 pub mod http;
 pub mod ledger;
 pub mod load;
+pub mod machine;
 pub mod operator;
+pub mod service;
 pub mod stream;
+pub mod turns;
 pub mod upstream;
+pub mod usage;

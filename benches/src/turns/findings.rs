@@ -100,10 +100,18 @@ impl Findings {
         faults
     }
 
+    /// The part of the machine that other programs took, in the stage where it was most.
+    pub fn disturbance(&self) -> f64 {
+        let parlor = self.parlor.iter().flat_map(|parlor| parlor.loads.all());
+        let stages = self.floor.iter().chain([&self.floor_paced]).chain(parlor);
+        stages.map(|stage| stage.other_share(self.machine.n_cores)).fold(0.0, f64::max)
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> Value {
         json!({
             "machine": self.machine.to_json(),
+            "disturbance": self.disturbance(),
             "floor": stages(&self.floor),
             "floor_paced": self.floor_paced.to_json(),
             "parlor": self.parlor.as_ref().map(ParlorFindings::to_json),

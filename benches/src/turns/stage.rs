@@ -23,6 +23,8 @@ pub struct Stage {
     pub upstream_time: Duration,
     /// Processor time of the load itself.
     pub load_time: Duration,
+    /// Processor time of everything else on the machine.
+    pub other_time: Duration,
     /// Answers that the model server gave meanwhile.
     pub n_upstream: u64,
 }
@@ -32,6 +34,7 @@ struct Reading {
     server: Duration,
     upstream: Duration,
     load: Duration,
+    machine: Duration,
     n_upstream: u64,
 }
 
@@ -49,12 +52,20 @@ impl Stage {
         let before = Reading::take(server, upstream).await?;
         let report = load::run(plan).await?;
         let after = Reading::take(server, upstream).await?;
+        let (server_time, upstream_time, load_time) = (
+            after.server - before.server,
+            after.upstream - before.upstream,
+            after.load - before.load,
+        );
+        let own_time = server_time + upstream_time + load_time;
+        let all_time = after.machine.saturating_sub(before.machine);
         Ok(Self {
             n_connections: plan.n_connections,
             report,
-            server_time: after.server - before.server,
-            upstream_time: after.upstream - before.upstream,
-            load_time: after.load - before.load,
+            server_time,
+            upstream_time,
+            load_time,
+            other_time: all_time.saturating_sub(own_time),
             n_upstream: after.n_upstream - before.n_upstream,
         })
     }
@@ -62,6 +73,11 @@ impl Stage {
     /// Microseconds of the server's processor time for one request that was sent.
     pub fn server_micros(&self) -> f64 {
         self.micros(self.server_time)
+    }
+
+    /// The part of `n_cores` cores that went to anything but the measurement.
+    pub fn other_share(&self, n_cores: usize) -> f64 {
+        self.other_time.as_secs_f64() / (self.report.elapsed.as_secs_f64() * n_cores as f64)
     }
 
     /// Whether the counts add up, every answer was right, and the model server gave
@@ -88,6 +104,7 @@ impl Stage {
                 "server": self.micros(self.server_time),
                 "upstream": self.micros(self.upstream_time),
                 "load": self.micros(self.load_time),
+                "others": self.micros(self.other_time),
             },
             "upstream_answers": self.n_upstream,
         })
@@ -106,6 +123,7 @@ impl Reading {
             server: usage::processor_time(server.pid())?,
             upstream: usage::processor_time(upstream.pid())?,
             load: usage::processor_time(std::process::id())?,
+            machine: usage::machine_time()?,
         })
     }
 }

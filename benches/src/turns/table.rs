@@ -137,10 +137,16 @@ fn shares(f: &mut Formatter<'_>, findings: &Findings) -> fmt::Result {
     let share = |time: std::time::Duration| 100.0 * time.as_secs_f64() / all.as_secs_f64();
     writeln!(
         f,
-        "Of the processor time at {} connections: server {:.0} %, model server {:.0} %, load {:.0} %",
+        "Processor time at {} connections: server {:.0} %, model server {:.0} %, load {:.0} %.",
         stage.n_connections,
         share(stage.server_time),
         share(stage.upstream_time),
         share(stage.load_time)
-    )
+    )?;
+    let percent = 100.0 * findings.disturbance();
+    writeln!(f, "Other programs took up to {percent:.0} % of the machine in a stage.")?;
+    if percent > 10.0 {
+        writeln!(f, "That is too much: measure again when it is quiet.")?;
+    }
+    Ok(())
 }

@@ -1,0 +1,28 @@
+//! The measuring kit of Parlor: what its four programs share.
+//!
+//! Everything here runs on one machine over loopback, because the figures compare
+//! costs, not networks. Nothing here knows the server's insides: it is driven over
+//! the same HTTP that its clients use.
+//!
+//! # Layout
+//! - [`answer`]: the fixed answer that the model server gives and the load expects
+//! - [`http`]: just enough HTTP/1.1 to read a head
+//! - [`upstream`]: a model server that answers at once, in OpenAI's wire format
+//! - [`client`], [`stream`]: a keep-alive client and a reader of prediction streams
+//! - [`load`]: open- and closed-loop load, counted and checked
+//! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
+//! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
+//! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
+
+pub mod answer;
+pub mod client;
+pub mod http;
+pub mod ledger;
+pub mod load;
+pub mod machine;
+pub mod operator;
+pub mod service;
+pub mod stream;
+pub mod turns;
+pub mod upstream;
+pub mod usage;

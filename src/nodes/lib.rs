@@ -28,6 +28,8 @@ pub mod registry;
 pub mod rich_text;
 pub mod spec;
 pub mod template;
+#[cfg(test)]
+mod test_support;
 pub mod utilities;
 pub mod wire;
 

@@ -45,16 +45,22 @@ impl Template {
         names
     }
 
-    /// The text with every variable replaced.
+    /// The text with every variable replaced. A value may be borrowed, so that
+    /// a long question or context is copied only once.
     ///
     /// # Errors
     /// The name of the first variable that has no value.
-    pub fn format(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    pub fn format<S: AsRef<str>>(
+        &self,
+        value: impl Fn(&str) -> Option<S>,
+    ) -> Result<String, String> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Variable(name) => out.push_str(&value(name).ok_or_else(|| name.clone())?),
+                Part::Variable(name) => {
+                    out.push_str(value(name).ok_or_else(|| name.clone())?.as_ref());
+                }
             }
         }
         Ok(out)
@@ -182,7 +188,7 @@ mod tests {
         let template = Template::parse(&text);
         assert_eq!(template.variables(), ["role"]);
         assert_eq!(
-            template.format(|_| Some("{evil}".into())).unwrap(),
+            template.format(|_| Some("{evil}")).unwrap(),
             "You are {evil}. {role} {{x}} \\{"
         );
     }

@@ -1,5 +1,8 @@
 //! Chat models: one node per provider, over the protocols of [`crate::wire`].
 
+mod bm25;
+mod passages;
+
 mod chat_anthropic;
 mod chat_ollama;
 mod chat_open_ai;

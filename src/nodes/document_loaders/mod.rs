@@ -1,4 +1,10 @@
-//! x
+//! Document loaders: text from somewhere, as documents or as one text.
+
+mod output;
+
+mod plain_text;
+
 use crate::spec::NodeSpec;
-/// x
-pub const NODES: &[&NodeSpec] = &[];
+
+/// The document loader nodes.
+pub const NODES: &[&NodeSpec] = &[&plain_text::SPEC];

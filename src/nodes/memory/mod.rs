@@ -1,4 +1,46 @@
-//! x
-use crate::spec::NodeSpec;
-/// x
-pub const NODES: &[&NodeSpec] = &[];
+//! Memories: which messages of a conversation go before the question. The
+//! session's actor owns the transcript; nothing here writes.
+
+mod buffer_memory;
+mod buffer_window_memory;
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::inputs::Inputs;
+use crate::model::{ModelMessage, Speaker};
+use crate::spec::{Kind, NodeSpec, Param};
+use parlor_schemas::Role;
+
+/// The memory nodes.
+pub const NODES: &[&NodeSpec] = &[&buffer_memory::SPEC, &buffer_window_memory::SPEC];
+
+/// Where a person typed a session into the flow; the engine reads it when it
+/// settles the session, a memory does not.
+const SESSION_ID: Param = Param::open("sessionId", Kind::Text);
+/// The placeholder's name.
+const MEMORY_KEY: Param = Param::open("memoryKey", Kind::Text);
+
+fn memory_key(inputs: &Inputs) -> String {
+    inputs.text("memoryKey").unwrap_or_else(|| "chat_history".to_owned())
+}
+
+/// The request's `history`, then the last `n_turns` stored turns, or all.
+async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessage>, NodeError> {
+    let turns = match n_turns {
+        Some(0) => Vec::new(),
+        n_turns => ctx.transcript.last(n_turns).await.map_err(NodeError::History)?,
+    };
+    let mut messages = Vec::with_capacity(ctx.history.len() + 2 * turns.len());
+    for item in ctx.history.iter() {
+        let speaker = match item.role {
+            Role::UserMessage => Speaker::User,
+            Role::ApiMessage => Speaker::Assistant,
+        };
+        messages.push(ModelMessage::text(speaker, item.content.as_str()));
+    }
+    for turn in turns {
+        messages.push(ModelMessage::text(Speaker::User, turn.body.question.as_str()));
+        messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+    }
+    Ok(messages)
+}

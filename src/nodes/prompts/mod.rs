@@ -1,5 +1,7 @@
 //! Prompts: templates with the values that the author gave.
 
+mod fill;
+
 mod chat_prompt_template;
 mod few_shot_prompt_template;
 mod prompt_template;
@@ -9,6 +11,8 @@ use serde_json::{Map, Value};
 use crate::model::Speaker;
 use crate::spec::NodeSpec;
 use crate::template::Template;
+
+pub use fill::{AnyPrompt, value_text};
 
 /// The prompt nodes.
 pub const NODES: &[&NodeSpec] =

@@ -1,4 +1,8 @@
-//! x
+//! Utilities: what is neither a model nor a chain.
+
+mod sticky_note;
+
 use crate::spec::NodeSpec;
-/// x
-pub const NODES: &[&NodeSpec] = &[];
+
+/// The utility nodes.
+pub const NODES: &[&NodeSpec] = &[&sticky_note::SPEC];

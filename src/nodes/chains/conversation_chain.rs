@@ -1,0 +1,149 @@
+//! Flowise `conversationChain`, version 3: a model with a memory.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::vision;
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::inputs::Inputs;
+use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
+use crate::model::{ChatRequest, ModelMessage, Speaker};
+use crate::prompts::{ChatPrompt, value_text};
+use crate::rich_text::RichText;
+use crate::spec::{Kind, NodeSpec, Param};
+use crate::template::Template;
+
+/// The node.
+pub const SPEC: NodeSpec = NodeSpec {
+    name: "conversationChain",
+    category: "Chains",
+    version: 3.0,
+    about: "Talks with a person and remembers the conversation.",
+    params: &[
+        Param::closed("model", Kind::Node),
+        Param::closed("memory", Kind::Node),
+        Param::closed("chatPromptTemplate", Kind::Node),
+        Param::closed("inputModeration", Kind::Nodes),
+        Param::open("systemMessagePrompt", Kind::Template),
+    ],
+    credential: None,
+    build,
+};
+
+/// What the model is told where the author said nothing: LangChain's text, as
+/// recorded with Flowise 2.2.8.
+const DEFAULT_SYSTEM: &str = "The following is a friendly conversation between a human and an AI. \
+    The AI is talkative and provides lots of specific details from its context. If the AI does \
+    not know the answer to a question, it truthfully says it does not know.";
+
+fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
+    let prompt = match inputs.chat_prompt("chatPromptTemplate")? {
+        Some(prompt) => prompt,
+        None => Arc::new(own_prompt(inputs.rich("systemMessagePrompt"))),
+    };
+    Ok(Instance::Runnable(Arc::new(ConversationChain {
+        model: inputs.chat_model("model")?,
+        memory: inputs.memory("memory")?,
+        prompt,
+        node: format!("{} ({})", inputs.label, inputs.id),
+    })))
+}
+
+/// The system message and `{input}`.
+fn own_prompt(system: Option<RichText>) -> ChatPrompt {
+    let system = system.unwrap_or_else(|| RichText::source(DEFAULT_SYSTEM));
+    let messages = vec![
+        (Speaker::System, Template::parse(&system)),
+        (Speaker::User, Template::parse(&RichText::source("{input}"))),
+    ];
+    ChatPrompt { messages, values: Map::new() }
+}
+
+struct ConversationChain {
+    model: Arc<dyn ChatModel>,
+    memory: Arc<dyn Memory>,
+    prompt: Arc<ChatPrompt>,
+    /// Label and id, for errors.
+    node: String,
+}
+
+impl ConversationChain {
+    /// The first message of the prompt, the remembered ones, its last message:
+    /// Flowise uses no others.
+    async fn messages(&self, ctx: &TurnCtx) -> Result<Vec<ModelMessage>, NodeError> {
+        let (last, rest) = match self.prompt.messages.split_last() {
+            Some((last, rest)) => (Some(last), rest),
+            None => (None, &[][..]),
+        };
+        let first = rest.first().map(|message| self.fill(message, &ctx.question)).transpose()?;
+        let last = last.map(|message| self.fill(message, &ctx.question)).transpose()?;
+        let mut messages = self.memory.messages(ctx).await?;
+        messages.splice(0..0, first);
+        messages.extend(last);
+        Ok(messages)
+    }
+
+    fn fill(
+        &self,
+        (speaker, template): &(Speaker, Template),
+        question: &str,
+    ) -> Result<ModelMessage, NodeError> {
+        let text = template.format(|name| value(&self.prompt.values, name, question));
+        let text = text.map_err(|name| NodeError::BadInput {
+            node: self.node.clone(),
+            input: "prompt".to_owned(),
+            problem: format!(
+                "has no value for {{{name}}}; write {{input}} for the question, or add {name} \
+                 to the prompt values"
+            ),
+        })?;
+        Ok(ModelMessage::text(*speaker, text))
+    }
+
+    fn add_images(&self, messages: &mut Vec<ModelMessage>, ctx: &TurnCtx) -> Result<(), NodeError> {
+        let profile = self.model.profile();
+        let images = vision::images(ctx, profile)?;
+        if profile.images_apart {
+            vision::put_apart(messages, images);
+        } else {
+            vision::put_in_front(messages, images);
+        }
+        Ok(())
+    }
+}
+
+/// The value of a variable; `input` is the question where the author gives
+/// nothing else.
+fn value<'a>(
+    values: &'a Map<String, Value>,
+    name: &str,
+    question: &'a str,
+) -> Option<Cow<'a, str>> {
+    let given = values.get(name).and_then(value_text);
+    if name == "input" {
+        return given.filter(|text| !text.is_empty()).or(Some(Cow::Borrowed(question)));
+    }
+    given
+}
+
+impl Runnable for ConversationChain {
+    fn run<'a>(
+        &'a self,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
+        Box::pin(async move {
+            let mut messages = self.messages(ctx).await?;
+            self.add_images(&mut messages, ctx)?;
+            let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;
+            Ok(RunOutput::text(reply.text))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

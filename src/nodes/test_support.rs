@@ -1,0 +1,253 @@
+//! What the tests of nodes share: a turn without a server, a model that
+//! remembers what it was asked, and short ways to write inputs.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use parlor_schemas::{
+    ChatId, ChatType, ChatflowId, Fault, HistoryItem, NewTurn, Role, SessionId, StreamEvent,
+    Timestamp, Turn, Upload, Usage,
+};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::ctx::{EventSink, Services, Transcript, TurnCtx, UsageMeter};
+use crate::error::NodeError;
+use crate::inputs::{InputValue, Inputs};
+use crate::instance::{ChatModel, Instance, ModelProfile};
+use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage, Part, Speaker};
+use crate::rich_text::RichText;
+use crate::spec::NodeSpec;
+
+/// Builds the context of one turn.
+pub(crate) struct TestTurn {
+    ctx: TurnCtx,
+}
+
+impl TestTurn {
+    /// A turn with this question, no history, no uploads and no listener.
+    pub(crate) fn asking(question: &str) -> Self {
+        let ctx = TurnCtx {
+            chatflow: ChatflowId::random(),
+            chat_id: ChatId::random(),
+            session: SessionId::random(),
+            question: question.into(),
+            history: Arc::new([]),
+            uploads: Arc::new([]),
+            transcript: Arc::new(FakeTranscript::default()),
+            events: EventSink::none(),
+            cancel: CancellationToken::new(),
+            meter: Arc::new(UsageMeter::default()),
+            services: Arc::new(FakeServices),
+        };
+        Self { ctx }
+    }
+
+    /// Messages that the request brings.
+    pub(crate) fn history(mut self, items: &[(Role, &str)]) -> Self {
+        let item = |(role, content): &(Role, &str)| HistoryItem {
+            role: *role,
+            content: (*content).to_owned(),
+        };
+        self.ctx.history = items.iter().map(item).collect();
+        self
+    }
+
+    /// The stored turns, question and answer.
+    pub(crate) fn stored(mut self, turns: &[(&str, &str)]) -> Self {
+        let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
+            Arc::new(Turn { seq: seq as u64, body: new_turn(question, answer) })
+        });
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
+        self
+    }
+
+    /// What the person uploaded: type, data and MIME type.
+    pub(crate) fn uploads(mut self, items: &[(&str, Option<&str>, &str)]) -> Self {
+        let upload = |(kind, data, mime): &(&str, Option<&str>, &str)| Upload {
+            kind: (*kind).to_owned(),
+            data: data.map(str::to_owned),
+            name: "picture".to_owned(),
+            mime: (*mime).to_owned(),
+        };
+        self.ctx.uploads = items.iter().map(upload).collect();
+        self
+    }
+
+    /// The context.
+    pub(crate) fn ctx(self) -> TurnCtx {
+        self.ctx
+    }
+
+    /// The context and the end where its client reads.
+    pub(crate) fn streaming(mut self) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
+        let (sender, receiver) = mpsc::channel(256);
+        self.ctx.events = EventSink::new(sender);
+        (self.ctx, receiver)
+    }
+}
+
+fn new_turn(question: &str, answer: &str) -> NewTurn {
+    NewTurn {
+        question_id: Uuid::nil(),
+        answer_id: Uuid::nil(),
+        question: question.to_owned(),
+        answer: answer.to_owned(),
+        asked_at: Timestamp::default(),
+        answered_at: Timestamp::default(),
+        chat_id: ChatId::random(),
+        chat_type: ChatType::External,
+        memory_type: String::new(),
+        lead_email: None,
+        file_uploads: None,
+        answer_columns: Map::new(),
+        usage: Usage::default(),
+    }
+}
+
+#[derive(Default)]
+struct FakeTranscript {
+    turns: Vec<Arc<Turn>>,
+}
+
+impl Transcript for FakeTranscript {
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
+        let skipped = n_turns.map_or(0, |n| self.turns.len().saturating_sub(n));
+        let turns = self.turns[skipped..].to_vec();
+        Box::pin(async move { Ok(turns) })
+    }
+}
+
+struct FakeServices;
+
+impl Services for FakeServices {
+    fn http(&self) -> reqwest::Client {
+        // Fails when it is installed already, which is just as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::new()
+    }
+
+    fn provider_url(&self, _provider: &str) -> Option<String> {
+        None
+    }
+}
+
+/// A chat model that always says the same and keeps what it was asked.
+pub(crate) struct FakeModel {
+    answer: &'static str,
+    profile: ModelProfile,
+    asked: Mutex<Vec<ChatRequest>>,
+}
+
+impl FakeModel {
+    /// A model without images.
+    pub(crate) fn saying(answer: &'static str) -> Arc<Self> {
+        Self::with_profile(answer, ModelProfile { images: None, images_apart: false })
+    }
+
+    /// A model that takes images, apart from the text or beside it.
+    pub(crate) fn seeing(images_apart: bool) -> Arc<Self> {
+        let images = Some(ImageDetail::Low);
+        Self::with_profile("a picture", ModelProfile { images, images_apart })
+    }
+
+    fn with_profile(answer: &'static str, profile: ModelProfile) -> Arc<Self> {
+        Arc::new(Self { answer, profile, asked: Mutex::new(Vec::new()) })
+    }
+
+    /// The messages of its only call.
+    pub(crate) fn only_prompt(&self) -> Vec<ModelMessage> {
+        let asked = self.asked.lock().unwrap();
+        assert_eq!(asked.len(), 1, "the model is called once");
+        asked[0].messages.clone()
+    }
+
+    /// How often it was called.
+    pub(crate) fn n_calls(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl ChatModel for FakeModel {
+    fn profile(&self) -> ModelProfile {
+        self.profile
+    }
+
+    fn call<'a>(
+        &'a self,
+        request: ChatRequest,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
+        self.asked.lock().unwrap().push(request);
+        Box::pin(async move {
+            if stream {
+                ctx.events.token(self.answer).await?;
+            }
+            Ok(ChatReply { text: self.answer.to_owned(), ..ChatReply::default() })
+        })
+    }
+}
+
+/// A text that the flow's author typed.
+pub(crate) fn source(text: &str) -> InputValue {
+    InputValue::Text(RichText::source(text))
+}
+
+/// A JSON tree.
+pub(crate) fn json(value: Value) -> InputValue {
+    InputValue::Json(value)
+}
+
+/// A connected node.
+pub(crate) fn node(instance: Instance) -> InputValue {
+    InputValue::Nodes(vec![instance])
+}
+
+/// The inputs of a node labelled `Test node`.
+pub(crate) fn inputs<const N: usize>(values: [(&str, InputValue); N]) -> Inputs {
+    Inputs {
+        id: "test_0".to_owned(),
+        label: "Test node".to_owned(),
+        values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        ..Inputs::default()
+    }
+}
+
+/// Builds a node that must be buildable.
+pub(crate) fn build<const N: usize>(spec: &NodeSpec, values: [(&str, InputValue); N]) -> Instance {
+    (spec.build)(&inputs(values)).unwrap()
+}
+
+/// Builds a node that must not be buildable.
+pub(crate) fn build_error<const N: usize>(
+    spec: &NodeSpec,
+    values: [(&str, InputValue); N],
+) -> NodeError {
+    match (spec.build)(&inputs(values)) {
+        Ok(instance) => panic!("built {}", instance.kind()),
+        Err(error) => error,
+    }
+}
+
+/// A message of the system.
+pub(crate) fn system(text: &str) -> ModelMessage {
+    ModelMessage::text(Speaker::System, text)
+}
+
+/// A message of the person.
+pub(crate) fn user(text: &str) -> ModelMessage {
+    ModelMessage::text(Speaker::User, text)
+}
+
+/// A message of the model.
+pub(crate) fn assistant(text: &str) -> ModelMessage {
+    ModelMessage::text(Speaker::Assistant, text)
+}
+
+/// A picture at low detail.
+pub(crate) fn image(url: &str) -> Part {
+    Part::Image { url: url.to_owned(), detail: ImageDetail::Low }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parlor_actors::ports::{Append, HistoryStore, LoadedSession, Transcript};
+use parlor_actors::ports::{Append, HistoryStore, LoadedSession, SessionTail};
 use parlor_schemas::{ChatflowId, Fault, SessionKey, Turn};
 
 use super::HISTORY;
@@ -89,7 +89,7 @@ impl History {
         let epoch = self.deletions.epoch(&key.chatflow);
         match rows::ordinal_of(&self.tree()?, &self.deletions, &key)? {
             None => Ok(LoadedSession {
-                transcript: Transcript { turns: Vec::new(), complete: true },
+                tail: SessionTail { turns: Vec::new(), complete: true },
                 next_seq: 0,
                 epoch,
             }),
@@ -146,7 +146,7 @@ fn tail(
     }
     turns.reverse();
     let next_seq = turns.last().map_or(0, |turn| turn.seq + 1);
-    Ok(LoadedSession { transcript: Transcript { turns, complete }, next_seq, epoch })
+    Ok(LoadedSession { tail: SessionTail { turns, complete }, next_seq, epoch })
 }
 
 /// The turns of a conversation, newest first.

@@ -8,7 +8,7 @@ use super::*;
 async fn an_unknown_session_is_empty_complete_and_begins_with_turn_zero() {
     let (_folder, store) = open();
     let loaded = store.history().load(key(ChatflowId::random(), "new"), 1000).await.unwrap();
-    assert!(loaded.transcript.turns.is_empty() && loaded.transcript.complete);
+    assert!(loaded.tail.turns.is_empty() && loaded.tail.complete);
     assert_eq!((loaded.next_seq, loaded.epoch), (0, 0));
 }
 
@@ -19,12 +19,12 @@ async fn a_session_wakes_with_its_last_turns_and_knows_that_there_are_older_ones
     append_all(store.history(), &key, 10).await;
     let weight = Turn { seq: 0, body: turn(&key, 0) }.weight();
     let loaded = store.history().load(key.clone(), weight * 3).await.unwrap();
-    let seqs: Vec<_> = loaded.transcript.turns.iter().map(|turn| turn.seq).collect();
-    assert_eq!((seqs, loaded.next_seq, loaded.transcript.complete), (vec![7, 8, 9], 10, false));
+    let seqs: Vec<_> = loaded.tail.turns.iter().map(|turn| turn.seq).collect();
+    assert_eq!((seqs, loaded.next_seq, loaded.tail.complete), (vec![7, 8, 9], 10, false));
     let loaded = store.history().load(key.clone(), 1).await.unwrap();
-    assert_eq!(loaded.transcript.turns.len(), 1, "at least one turn");
+    assert_eq!(loaded.tail.turns.len(), 1, "at least one turn");
     let loaded = store.history().load(key.clone(), weight * 100).await.unwrap();
-    assert!(loaded.transcript.complete && loaded.transcript.turns.len() == 10);
+    assert!(loaded.tail.complete && loaded.tail.turns.len() == 10);
     assert_eq!(store.history().turns(key, Some(2)).await.unwrap()[0].seq, 8);
 }
 

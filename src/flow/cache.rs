@@ -1,0 +1,109 @@
+//! Compiled plans by chatflow, made again when the flow or a credential changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableType};
+
+use super::credentials;
+use super::file;
+use super::overrides::OverridePolicy;
+use super::plan::{self, Plan};
+use crate::store::Store;
+
+/// A chatflow with what a request needs of it, ready at hand.
+pub struct ReadyFlow {
+    /// The stored row.
+    pub chatflow: Chatflow,
+    /// The plan, or why there is none.
+    pub plan: Result<Arc<Plan>, Fault>,
+    /// What requests may change.
+    pub policy: OverridePolicy,
+    /// The stored variables by name.
+    pub variables: Arc<HashMap<String, String>>,
+}
+
+/// The cache.
+pub struct FlowCache {
+    store: Arc<Store>,
+    /// Names of environment variables that runtime variables may read.
+    runtime_variables: Vec<String>,
+    ready: RwLock<Cached>,
+}
+
+#[derive(Default)]
+struct Cached {
+    revisions: (u64, u64, u64),
+    flows: HashMap<ChatflowId, Arc<ReadyFlow>>,
+}
+
+impl FlowCache {
+    /// An empty cache over a store.
+    pub fn new(store: Arc<Store>, runtime_variables: Vec<String>) -> Self {
+        Self { store, runtime_variables, ready: RwLock::default() }
+    }
+
+    /// The chatflow, compiled.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`], or what the store says.
+    pub fn get(&self, id: ChatflowId) -> Result<Arc<ReadyFlow>, Fault> {
+        let revisions = self.revisions();
+        {
+            let cached = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+            if cached.revisions == revisions
+                && let Some(flow) = cached.flows.get(&id)
+            {
+                return Ok(flow.clone());
+            }
+        }
+        let chatflow = self.store.chatflows().get(id)?.ok_or_else(|| not_found(id))?;
+        let flow = Arc::new(self.compile(chatflow)?);
+        let mut cached = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+        if cached.revisions != revisions {
+            *cached = Cached { revisions, flows: HashMap::new() };
+        }
+        cached.flows.insert(id, flow.clone());
+        Ok(flow)
+    }
+
+    fn revisions(&self) -> (u64, u64, u64) {
+        let store = &self.store;
+        let kinds = (store.chatflows(), store.credentials(), store.variables());
+        (kinds.0.revision(), kinds.1.revision(), kinds.2.revision())
+    }
+
+    fn compile(&self, chatflow: Chatflow) -> Result<ReadyFlow, Fault> {
+        let bindings = self.store.chatflows().bindings(chatflow.id)?;
+        let plan = file::parse_flow(&chatflow.flow_data)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()))
+            .and_then(|flow| {
+                let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
+                    let credential = spec.credential?;
+                    Some(credentials::bind(node, credential, &self.store, &bindings))
+                };
+                plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
+            });
+        let policy = OverridePolicy::of(&chatflow);
+        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+    }
+
+    /// Static variables by their value; runtime ones from the environment, if
+    /// the operator lists them.
+    fn variables(&self) -> Result<HashMap<String, String>, Fault> {
+        let listed = self.store.variables().list()?;
+        let value = |variable: &parlor_schemas::Variable| match variable.kind {
+            VariableType::Runtime if self.runtime_variables.contains(&variable.name) => {
+                std::env::var(&variable.name).unwrap_or_default()
+            }
+            VariableType::Runtime => String::new(),
+            VariableType::Static => variable.value.clone(),
+        };
+        Ok(listed.iter().map(|variable| (variable.name.clone(), value(variable))).collect())
+    }
+}
+
+/// The fault for a chatflow that does not exist.
+pub fn not_found(id: impl std::fmt::Display) -> Fault {
+    Fault::new(ErrorCode::NotFound, format!("Chatflow {id} not found in the database!"))
+}

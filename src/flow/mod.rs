@@ -1,0 +1,23 @@
+//! From an exported flow to an answer: file -> plan -> run.
+//!
+//! A plan is compiled once per stored version and shared by all sessions of
+//! its chatflow; a request is bound to it without changing it.
+//!
+//! # Layout
+//! - [`file`]: the three shapes of an exported flow
+//! - [`graph`]: order, ending node, streaming rule
+//! - [`text`]: `{{references}}` of saved inputs
+//! - [`plan`]: the compiled flow
+//! - [`credentials`]: which secret belongs to which node
+//! - [`overrides`]: what a request may change, parsed by type
+//! - [`run`]: one turn of a plan
+//! - [`cache`]: compiled plans by chatflow
+
+pub mod cache;
+pub mod credentials;
+pub mod file;
+pub mod graph;
+pub mod overrides;
+pub mod plan;
+pub mod run;
+pub mod text;

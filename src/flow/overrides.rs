@@ -1,0 +1,195 @@
+//! What a request may change, parsed against the typed inputs at the door.
+//!
+//! Where the chatflow's `apiConfig` speaks of overrides, it decides; where it
+//! is silent, the inputs that the nodes declare open may be changed.
+//! Credentials, addresses, headers, code and paths are closed in both cases.
+
+use std::collections::HashMap;
+
+use parlor_nodes::{Kind, spec::Param};
+use parlor_schemas::{Chatflow, ErrorCode, Fault};
+use serde_json::{Map, Value};
+
+use super::plan::{Plan, PlanInput, PlanNode};
+use super::text::{JsonTemplate, Segment};
+
+/// The overrides of one request: new inputs by (place of the node, name), and
+/// values of variables.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// New inputs.
+    pub inputs: HashMap<(usize, String), PlanInput>,
+    /// Values of `{{$vars.name}}`.
+    pub variables: Map<String, Value>,
+    /// Values of `{{$flow.name}}`: every plain key of the request's overrideConfig.
+    pub flow: Map<String, Value>,
+}
+
+/// `apiConfig.overrideConfig`, parsed once per chatflow version.
+#[derive(Debug, Clone, Default)]
+pub struct OverridePolicy {
+    /// `None` where the chatflow does not say.
+    config: Option<Value>,
+}
+
+impl OverridePolicy {
+    /// Reads the chatflow's `apiConfig`.
+    pub fn of(chatflow: &Chatflow) -> Self {
+        let settings = Chatflow::settings(chatflow.api_config.as_deref());
+        Self { config: settings.get("overrideConfig").filter(|config| config.is_object()).cloned() }
+    }
+
+    /// Whether a request may change this input of this node.
+    pub fn allows(&self, node: &PlanNode, param: &Param) -> bool {
+        match &self.config {
+            None => param.open,
+            Some(config) => {
+                let on = config.get("status").and_then(Value::as_bool) == Some(true);
+                on && !is_closed(param)
+                    && enabled(config.get("nodes").and_then(|nodes| nodes.get(&node.label)), param.name)
+            }
+        }
+    }
+
+    fn allows_variable(&self, name: &str) -> bool {
+        match &self.config {
+            None => true,
+            Some(config) => enabled(config.get("variables"), name),
+        }
+    }
+}
+
+/// Closed even where `apiConfig` enables it: what leads a secret astray.
+fn is_closed(param: &Param) -> bool {
+    !param.open && !matches!(param.kind, Kind::Boolean | Kind::Choice(_))
+}
+
+fn enabled(list: Option<&Value>, name: &str) -> bool {
+    list.and_then(Value::as_array).is_some_and(|entries| {
+        entries.iter().any(|entry| {
+            entry.get("name").and_then(Value::as_str) == Some(name)
+                && entry.get("enabled").and_then(Value::as_bool) == Some(true)
+        })
+    })
+}
+
+/// Parses the overrides of a request; what the policy closes is left out, as
+/// in Flowise.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] naming the key whose value has the wrong type.
+pub fn parse(
+    overrides: &Map<String, Value>,
+    plan: &Plan,
+    policy: &OverridePolicy,
+) -> Result<Overrides, Fault> {
+    let mut parsed = Overrides::default();
+    for (key, value) in overrides {
+        if key == "vars" {
+            parsed.variables = variables(value, policy)?;
+            continue;
+        }
+        if !value.is_object() && !value.is_array() {
+            parsed.flow.insert(key.clone(), value.clone());
+        }
+        for (place, node) in plan.nodes.iter().enumerate() {
+            let Some(param) = node.spec.param(key).filter(|param| policy.allows(node, param)) else {
+                continue;
+            };
+            if let Some(value) = value_for(node, value, plan)
+                && let Some(input) = input(key, value, param, node)?
+            {
+                parsed.inputs.insert((place, key.clone()), input);
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+fn variables(value: &Value, policy: &OverridePolicy) -> Result<Map<String, Value>, Fault> {
+    match value {
+        Value::Null => Ok(Map::new()),
+        Value::Object(map) => Ok(map
+            .iter()
+            .filter(|(name, _)| policy.allows_variable(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()),
+        _ => Err(bad("vars", "an object of names and values")),
+    }
+}
+
+/// The value meant for this node: an object whose keys are node ids speaks to
+/// those nodes only.
+fn value_for<'a>(node: &PlanNode, value: &'a Value, plan: &Plan) -> Option<&'a Value> {
+    let Value::Object(map) = value else { return Some(value) };
+    if let Some(own) = map.get(&node.id) {
+        return Some(own);
+    }
+    let names_others = map.keys().any(|key| plan.nodes.iter().any(|other| other.id == *key));
+    (!names_others).then_some(value)
+}
+
+fn input(key: &str, value: &Value, param: &Param, node: &PlanNode) -> Result<Option<PlanInput>, Fault> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    };
+    let as_text = |text: String| Ok(Some(PlanInput::Text(vec![Segment::Literal(text)])));
+    match (param.kind, text) {
+        (Kind::Node | Kind::Nodes, _) => Ok(None),
+        (Kind::Json, text) => json(key, value, text, node).map(Some),
+        (Kind::Text | Kind::Template, Some(text)) => as_text(text),
+        (Kind::Text | Kind::Template, None) => Err(bad(key, "a text")),
+        (Kind::Number, Some(text)) if is_number(&text) => as_text(text),
+        (Kind::Number, _) => Err(bad(key, "a number")),
+        (Kind::Integer, Some(text)) if text.is_empty() || text.parse::<i64>().is_ok() => as_text(text),
+        (Kind::Integer, _) => Err(bad(key, "a whole number")),
+        (Kind::Boolean, Some(text)) if matches!(text.as_str(), "" | "true" | "false") => as_text(text),
+        (Kind::Boolean, _) => Err(bad(key, "true or false")),
+        (Kind::Choice(words), Some(text)) if words.contains(&text.as_str()) => as_text(text),
+        (Kind::Choice(words), _) => Err(bad(key, &format!("one of {}", words.join(", ")))),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.is_empty() || text.trim().parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+/// An object is merged over the saved one, as Flowise does with promptValues.
+fn json(key: &str, value: &Value, text: Option<String>, node: &PlanNode) -> Result<PlanInput, Fault> {
+    let given = match text {
+        Some(text) => serde_json::from_str(&text).map_err(|_| bad(key, "JSON"))?,
+        None => value.clone(),
+    };
+    let saved = node.inputs.iter().find(|(name, _)| name == key).map(|(_, input)| input);
+    let given = plain_tree(&given);
+    match (saved, given) {
+        (Some(PlanInput::Json(JsonTemplate::Object(saved))), JsonTemplate::Object(given)) => {
+            let mut merged = saved.clone();
+            merged.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
+            merged.extend(given);
+            Ok(PlanInput::Json(JsonTemplate::Object(merged)))
+        }
+        (_, given) => Ok(PlanInput::Json(given)),
+    }
+}
+
+/// A request's tree: `{{...}}` in it is text.
+fn plain_tree(value: &Value) -> JsonTemplate {
+    match value {
+        Value::String(text) => JsonTemplate::Text(vec![Segment::Literal(text.clone())]),
+        Value::Array(items) => JsonTemplate::Array(items.iter().map(plain_tree).collect()),
+        Value::Object(map) => JsonTemplate::Object(
+            map.iter().map(|(key, value)| (key.clone(), plain_tree(value))).collect(),
+        ),
+        scalar => JsonTemplate::Scalar(scalar.clone()),
+    }
+}
+
+fn bad(key: &str, wanted: &str) -> Fault {
+    Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} must be {wanted}"))
+}

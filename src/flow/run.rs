@@ -1,0 +1,313 @@
+//! One turn of a plan: binds the request, builds what it touches, runs the
+//! ending node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
+use parlor_nodes::ctx::UsageMeter;
+use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
+use parlor_schemas::{
+    ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TurnReply,
+    Upload,
+};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::overrides::Overrides;
+use super::plan::{Plan, PlanNode, resolve_input};
+use super::text::Reference;
+use crate::store::History;
+
+/// A request bound to a plan, ready for its session's actor.
+pub struct BoundTurn {
+    /// The compiled flow.
+    pub plan: Arc<Plan>,
+    /// The conversation.
+    pub key: SessionKey,
+    /// The client's chat id.
+    pub chat_id: ChatId,
+    /// The door.
+    pub chat_type: ChatType,
+    /// The person's words.
+    pub question: String,
+    /// Messages put before the stored ones.
+    pub history: Vec<HistoryItem>,
+    /// Images and files.
+    pub uploads: Vec<Upload>,
+    /// What the request changes.
+    pub overrides: Overrides,
+    /// The stored variables by name.
+    pub variables: Arc<HashMap<String, String>>,
+    /// Address that the person left.
+    pub lead_email: Option<String>,
+    /// When the request arrived.
+    pub asked_at: Timestamp,
+    /// Where events go; closed for an answer in one piece.
+    pub events: EventSink,
+    /// Where older turns are read.
+    pub store: History,
+    /// What nodes may use.
+    pub services: Arc<dyn Services>,
+}
+
+impl TurnRunner for BoundTurn {
+    fn run(
+        self: Box<Self>,
+        tail: SessionTail,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<TurnOutcome, Fault>> {
+        async move {
+            let ctx = self.context(tail, cancel);
+            let stream = ctx.events.is_open();
+            let output = self.run_plan(&ctx, stream).await?;
+            Ok(self.outcome(output, &ctx, stream))
+        }
+        .boxed_local()
+    }
+}
+
+impl BoundTurn {
+    fn context(&self, tail: SessionTail, cancel: CancellationToken) -> TurnCtx {
+        TurnCtx {
+            chatflow: self.key.chatflow,
+            chat_id: self.chat_id.clone(),
+            session: self.key.session.clone(),
+            question: self.question.as_str().into(),
+            history: self.history.as_slice().into(),
+            uploads: self.uploads.as_slice().into(),
+            transcript: Arc::new(StoredTranscript {
+                tail,
+                key: self.key.clone(),
+                store: self.store.clone(),
+            }),
+            events: self.events.clone(),
+            cancel,
+            meter: Arc::new(UsageMeter::default()),
+            services: self.services.clone(),
+        }
+    }
+
+    /// Builds the nodes that the request touches, in order, and runs the last.
+    async fn run_plan(&self, ctx: &TurnCtx, stream: bool) -> Result<RunOutput, Fault> {
+        let mut built: Vec<Option<Instance>> = vec![None; self.plan.nodes.len()];
+        for (place, node) in self.plan.nodes.iter().enumerate() {
+            let instance = self.instance(place, node, &built, ctx).await?;
+            if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &instance) {
+                let text = chain.run(ctx, false).await?.stored_answer();
+                built[place] = Some(Instance::Text(text.into()));
+            } else {
+                built[place] = Some(instance);
+            }
+        }
+        match built.pop().flatten() {
+            Some(Instance::Runnable(ending)) => Ok(ending.run(ctx, stream).await?),
+            _ => Err(Fault::new(ErrorCode::InvalidFlow, "the ending node of this flow cannot run")),
+        }
+    }
+
+    async fn instance(
+        &self,
+        place: usize,
+        node: &PlanNode,
+        built: &[Option<Instance>],
+        ctx: &TurnCtx,
+    ) -> Result<Instance, NodeError> {
+        let overridden = self.overrides.inputs.keys().any(|(at, _)| *at == place);
+        let fed_anew = self.is_fed_anew(node);
+        if let (Some(fixed), false, false) = (&node.fixed, overridden, fed_anew) {
+            return fixed.clone();
+        }
+        let history = if mentions_history(node) { history_text(ctx).await? } else { String::new() };
+        let lookup = |reference: &Reference| self.lookup(reference, built, &history, ctx);
+        let instance = |at: usize| built.get(at).cloned().flatten();
+        let changed = |name: &str| self.overrides.inputs.get(&(place, name.to_owned()));
+        let mut values: Vec<_> = node
+            .inputs
+            .iter()
+            .map(|(name, saved)| {
+                let input = changed(name).unwrap_or(saved);
+                (name.clone(), resolve_input(input, &lookup, &instance))
+            })
+            .collect();
+        for ((at, name), input) in &self.overrides.inputs {
+            if *at == place && !node.inputs.iter().any(|(known, _)| known == name) {
+                values.push((name.clone(), resolve_input(input, &lookup, &instance)));
+            }
+        }
+        node.build(values)
+    }
+
+    /// True when a node that feeds this one differs from the shared plan's.
+    fn is_fed_anew(&self, node: &PlanNode) -> bool {
+        if self.overrides.inputs.is_empty() {
+            return false;
+        }
+        let feeds = node.inputs.iter().filter_map(|(_, input)| match input {
+            super::plan::PlanInput::Nodes(nodes) => Some(nodes),
+            _ => None,
+        });
+        feeds.flatten().any(|&at| {
+            self.overrides.inputs.keys().any(|(place, _)| *place == at)
+                || self.plan.nodes.get(at).is_some_and(|source| self.is_fed_anew(source))
+        })
+    }
+
+    fn lookup(
+        &self,
+        reference: &Reference,
+        built: &[Option<Instance>],
+        history: &str,
+        ctx: &TurnCtx,
+    ) -> Option<String> {
+        match reference {
+            Reference::Question => Some(ctx.question.to_string()),
+            Reference::ChatHistory => Some(history.to_owned()),
+            Reference::FileAttachment => Some(String::new()),
+            Reference::Variable(name) => self.variable(name),
+            Reference::Flow(name) => self.flow_value(name),
+            Reference::Node { id, path } => {
+                let place = self.plan.nodes.iter().position(|node| node.id == *id)?;
+                output_text(built.get(place)?.as_ref()?, path)
+            }
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        match self.overrides.variables.get(name) {
+            Some(Value::Null) | None => self.variables.get(name).cloned(),
+            Some(value) => Some(as_text(value)),
+        }
+    }
+
+    /// Parlor's own values come first: a request cannot shadow them.
+    fn flow_value(&self, name: &str) -> Option<String> {
+        match name {
+            "chatflowid" | "chatflowId" => Some(self.key.chatflow.to_string()),
+            "sessionId" => Some(self.key.session.to_string()),
+            "chatId" => Some(self.chat_id.to_string()),
+            "input" => Some(self.question.clone()),
+            other => self.overrides.flow.get(other).map(as_text),
+        }
+    }
+
+    fn outcome(self: Box<Self>, output: RunOutput, ctx: &TurnCtx, streamed: bool) -> TurnOutcome {
+        let answer_id = Uuid::new_v4();
+        let usage = ctx.meter.total();
+        let columns = ["sourceDocuments", "usedTools", "artifacts", "fileAnnotations"];
+        let answer_columns: Map<String, Value> = columns
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), output.fields.get(*name)?.clone())))
+            .collect();
+        let record = NewTurn {
+            question_id: Uuid::new_v4(),
+            answer_id,
+            question: self.question.clone(),
+            answer: output.stored_answer(),
+            asked_at: self.asked_at,
+            answered_at: Timestamp::now(),
+            chat_id: self.chat_id.clone(),
+            chat_type: self.chat_type,
+            memory_type: self.plan.memory_type.clone(),
+            lead_email: self.lead_email,
+            file_uploads: None,
+            answer_columns,
+            usage,
+        };
+        let reply = TurnReply {
+            result: output.fields,
+            question: self.question,
+            chat_id: self.chat_id,
+            chat_message_id: answer_id,
+            is_stream_valid: streamed,
+            session_id: self.key.session.to_string(),
+            memory_type: self.plan.memory_type.clone(),
+            usage,
+        };
+        TurnOutcome { record: Some(record), reply }
+    }
+}
+
+/// The stored conversation for memory nodes: the actor's tail where that is
+/// enough, the store otherwise.
+struct StoredTranscript {
+    tail: SessionTail,
+    key: SessionKey,
+    store: History,
+}
+
+impl parlor_nodes::Transcript for StoredTranscript {
+    fn last(
+        &self,
+        n_turns: Option<usize>,
+    ) -> futures::future::BoxFuture<'_, Result<Vec<Arc<parlor_schemas::Turn>>, Fault>> {
+        async move {
+            let held = &self.tail.turns;
+            let wanted = n_turns.unwrap_or(usize::MAX);
+            if self.tail.complete || wanted <= held.len() {
+                return Ok(held[held.len().saturating_sub(wanted)..].to_vec());
+            }
+            Ok(self.store.turns(self.key.clone(), n_turns).await?)
+        }
+        .boxed()
+    }
+}
+
+fn mentions_history(node: &PlanNode) -> bool {
+    use super::plan::PlanInput;
+    use super::text::{Segment, references};
+    let found = |segments: &[Segment]| references(segments).any(|r| *r == Reference::ChatHistory);
+    node.inputs.iter().any(|(_, input)| match input {
+        PlanInput::Text(segments) => found(segments),
+        PlanInput::Json(tree) => {
+            let mut any = false;
+            tree.texts(&mut |segments| any |= found(segments));
+            any
+        }
+        PlanInput::Nodes(_) => false,
+    })
+}
+
+/// `{{chat_history}}`: lines of `Human: ...` and `Assistant: ...`, the
+/// request's history in front.
+async fn history_text(ctx: &TurnCtx) -> Result<String, NodeError> {
+    let turns = ctx.transcript.last(None).await.map_err(NodeError::History)?;
+    let given = ctx.history.iter().map(|item| match item.role {
+        parlor_schemas::Role::UserMessage => format!("Human: {}", item.content),
+        parlor_schemas::Role::ApiMessage => format!("Assistant: {}", item.content),
+    });
+    let stored = turns.iter().flat_map(|turn| {
+        [format!("Human: {}", turn.body.question), format!("Assistant: {}", turn.body.answer)]
+    });
+    Ok(given.chain(stored).collect::<Vec<_>>().join("\n"))
+}
+
+/// The text of another node's output, or of a part of it where it is JSON.
+fn output_text(instance: &Instance, path: &[String]) -> Option<String> {
+    let text = match instance {
+        Instance::Text(text) => text.to_string(),
+        Instance::Documents(documents) => serde_json::to_string(documents).ok()?,
+        _ => return None,
+    };
+    if path.is_empty() {
+        return Some(text);
+    }
+    let mut value: &Value = &serde_json::from_str(&text).ok()?;
+    for key in path {
+        value = match key.parse::<usize>() {
+            Ok(index) if value.is_array() => value.get(index)?,
+            _ => value.get(key)?,
+        };
+    }
+    Some(as_text(value))
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -4,12 +4,13 @@
 mod buffer_memory;
 mod buffer_window_memory;
 
+use parlor_schemas::Role;
+
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::model::{ModelMessage, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
-use parlor_schemas::Role;
 
 /// The memory nodes.
 pub const NODES: &[&NodeSpec] = &[&buffer_memory::SPEC, &buffer_window_memory::SPEC];

@@ -1,8 +1,19 @@
 //! Parlor serves exported Flowise chatflows over Flowise's own REST API.
 //!
 //! # Layout
+//! - [`cli`]: the commands; [`config`]: the settings of a server
+//! - [`app`]: puts the parts together; [`example`]: the first start's chatflow
+//! - [`http`]: parse, hand over, render
 //! - [`flow`]: exported JSON -> compiled plan -> run
 //! - [`store`]: message history, chatflows, keys and credentials in sled
+//! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
 
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod example;
 pub mod flow;
+pub mod http;
+pub mod services;
 pub mod store;
+pub mod telemetry;

@@ -1,1 +1,21 @@
-fn main() {}
+//! The `parlor` program.
+#![allow(clippy::print_stderr, reason = "errors of the command line go to standard error")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// glibc keeps the memory of sessions that are gone; mimalloc gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match parlor::cli::run(parlor::cli::Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // The chain of causes in one line: what failed, then why.
+            eprintln!("parlor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Puts the parts of a server together, runs it and takes it apart again.
+
+use std::any::Any;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use anyhow::Context;
+use parlor_actors::{Limits, SupervisorHandle};
+
+use crate::config::ServeArgs;
+use crate::flow::cache::FlowCache;
+use crate::http::gate::ThroughOwnSocket;
+use crate::http::routes;
+use crate::http::state::AppState;
+use crate::services::NodeServices;
+use crate::store::{Store, StoreOptions};
+
+/// Seconds that running turns get after SIGTERM.
+const DRAIN_S: u64 = 30;
+
+/// A server that is built but does not listen yet.
+pub struct Application {
+    data_dir: PathBuf,
+    n_threads: usize,
+    state: web::Data<AppState>,
+}
+
+impl Application {
+    /// Opens the data folder and starts the actors. Call it inside an actix
+    /// `System`.
+    ///
+    /// # Errors
+    /// What the store says: a second server on the folder, a damaged store, a
+    /// wrong key.
+    pub async fn build(data_dir: &Path, args: &ServeArgs) -> anyhow::Result<Self> {
+        // The reply is an error only when a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = StoreOptions {
+            durability: args.durability.into(),
+            secret: args.secret_key.clone(),
+            ..StoreOptions::default()
+        };
+        let folder = data_dir.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Store::open(&folder, options)).await;
+        let store = Arc::new(opened.context("opening the store was interrupted")??);
+        let limits = Limits {
+            n_shards: args.n_threads(),
+            max_turns: args.max_turns,
+            idle_after: Duration::from_secs(args.session_idle_s.max(1)),
+            ..Limits::default()
+        };
+        let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
+        let basic = args.username.clone().zip(args.password.clone());
+        let state = AppState {
+            flows: FlowCache::new(store.clone(), args.runtime_variables.clone()),
+            store,
+            supervisor,
+            services: Arc::new(NodeServices::new(args.provider_urls.clone())),
+            basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
+            body_limit: args.body_limit,
+        };
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            n_threads: args.n_threads(),
+            state: web::Data::new(state),
+        })
+    }
+
+    /// What handlers share.
+    pub fn state(&self) -> &web::Data<AppState> {
+        &self.state
+    }
+
+    /// The socket in the data folder through which the owner's commands come.
+    pub fn socket_path(data_dir: &Path) -> PathBuf {
+        data_dir.join("parlor.sock")
+    }
+
+    /// Listens on the socket of the data folder, and on `listener` if there is
+    /// one. The server runs until the handle stops it or a signal comes.
+    ///
+    /// # Errors
+    /// When a socket cannot be bound.
+    pub fn listen(&self, listener: Option<TcpListener>) -> anyhow::Result<actix_web::dev::Server> {
+        let state = self.state.clone();
+        let with_signals = listener.is_some();
+        let mut server = HttpServer::new(move || {
+            App::new().app_data(state.clone()).configure(routes::configure)
+        })
+        .workers(self.n_threads)
+        .on_connect(mark_own_socket)
+        // A client that left must drop its handler, or its model call runs on.
+        .h1_allow_half_closed(false)
+        .tcp_nodelay(true)
+        .keep_alive(Duration::from_secs(75))
+        .client_request_timeout(Duration::from_secs(10))
+        .max_connections(20_000)
+        .shutdown_timeout(DRAIN_S);
+        if !with_signals {
+            server = server.disable_signals();
+        }
+        let socket = Self::socket_path(&self.data_dir);
+        // The folder is locked by this process, so the file is a leftover.
+        let _ = std::fs::remove_file(&socket);
+        server = server.bind_uds(&socket).context("the socket in the data folder cannot be made")?;
+        private(&socket)?;
+        if let Some(listener) = listener {
+            server = server.listen(listener).context("the port cannot be listened on")?;
+        }
+        Ok(server.run())
+    }
+
+    /// Stops the actors and closes the store: what was acknowledged is on disk.
+    pub async fn close(self) {
+        let _ = std::fs::remove_file(Self::socket_path(&self.data_dir));
+        self.state.supervisor.stop();
+        let store = self.state.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+fn mark_own_socket(connection: &dyn Any, data: &mut Extensions) {
+    if connection.is::<tokio::net::UnixStream>() {
+        data.insert(ThroughOwnSocket);
+    }
+}
+
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+/// Runs an application on its own socket only, while `work` goes on: commands
+/// that find no server running use the same routes this way.
+///
+/// # Errors
+/// The application's or the work's.
+pub async fn with_own_socket<T>(
+    application: Application,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let server = application.listen(None)?;
+    let handle: ServerHandle = server.handle();
+    let running = actix_web::rt::spawn(server);
+    let result = work.await;
+    handle.stop(true).await;
+    let _ = running.await;
+    application.close().await;
+    result
+}

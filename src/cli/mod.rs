@@ -1,0 +1,62 @@
+//! The command line. Commands talk to the running server through the socket in
+//! the data folder, or to `--url` with `--key`; where no server runs they open
+//! the folder themselves and use the same routes.
+
+mod chat;
+mod check;
+mod client;
+mod import;
+mod keys;
+mod nodes;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DataDir, ServeArgs};
+
+/// Serves exported Flowise chatflows over Flowise's own REST API.
+#[derive(Debug, Parser)]
+#[command(name = "parlor", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    data: DataDir,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server (also what `parlor` alone does)
+    Serve(ServeArgs),
+    /// Store exported chatflows
+    Import(import::ImportArgs),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Talk to a chatflow in the terminal
+    Chat(chat::ChatArgs),
+    /// Say whether exported chatflows can run here
+    Check(check::CheckArgs),
+    /// List the nodes that are supported
+    Nodes(nodes::NodesArgs),
+}
+
+/// Runs the command of the arguments. Returns the exit code.
+///
+/// # Errors
+/// One sentence for the terminal.
+pub fn run(cli: Cli) -> anyhow::Result<u8> {
+    let data_dir = cli.data.path();
+    let system = actix::System::new();
+    match cli.command {
+        None => system.block_on(serve::run(data_dir, cli.serve)),
+        Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, args)),
+        Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
+        Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),
+        Some(Command::Chat(args)) => system.block_on(chat::run(data_dir, args)),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Nodes(args)) => nodes::run(&args),
+    }
+}

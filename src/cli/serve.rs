@@ -1,0 +1,68 @@
+//! `parlor serve`.
+#![allow(clippy::print_stdout, reason = "the command line speaks on standard output")]
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use parlor_schemas::Scope;
+
+use crate::app::Application;
+use crate::config::ServeArgs;
+use crate::store::Store;
+use crate::{example, telemetry};
+
+/// Runs a server until a signal stops it.
+pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8> {
+    telemetry::init();
+    let address = (args.host.as_str(), args.port);
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("cannot listen on {}:{}; is the port taken? Choose another with --port", args.host, args.port)
+    })?;
+    let local = listener.local_addr()?;
+    let application = Application::build(&data_dir, &args).await?;
+    let state = application.state().clone();
+    let guarded = state.basic.is_some();
+    let example = if args.no_example { None } else { example::install(&state.store)? };
+    let server = application.listen(Some(listener))?;
+    println!("Parlor listens on http://{local}");
+    if !guarded {
+        show_first_key(&state.store, &data_dir)?;
+    }
+    if let Some((id, model)) = example {
+        show_example(local, &id.to_string(), model);
+    }
+    std::io::stdout().flush()?;
+    server.await?;
+    drop(state);
+    application.close().await;
+    Ok(0)
+}
+
+/// Makes the first operator key. It is shown to a person at a terminal, or
+/// kept in a file that only the owner can read; never in a log.
+fn show_first_key(store: &Store, data_dir: &Path) -> anyhow::Result<()> {
+    if !store.api_keys().list().is_empty() {
+        return Ok(());
+    }
+    let (_, plain) = store.api_keys().create("operator", &Scope::ALL)?;
+    if std::io::stdout().is_terminal() {
+        println!("Operator key (shown once): {plain}");
+        return Ok(());
+    }
+    let path = data_dir.join("operator.key");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    writeln!(file, "{plain}")?;
+    println!("The operator key is in the file operator.key of the data folder.");
+    Ok(())
+}
+
+fn show_example(local: SocketAddr, id: &str, model: &str) {
+    println!("\nAn example chatflow is installed; its model is {model}. Try:\n");
+    println!("  curl http://{local}/api/v1/prediction/{id} \\");
+    println!("    -H 'Content-Type: application/json' \\");
+    println!("    -d '{{\"question\": \"How do I import my own chatflow?\", \"sessionId\": \"me\"}}'\n");
+}

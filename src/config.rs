@@ -1,0 +1,143 @@
+//! Settings of a server: options of the command line, each also an
+//! environment variable, with Flowise's names where they exist.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::store::Durability;
+
+/// Where Parlor keeps its data.
+#[derive(Debug, Clone, Args)]
+pub struct DataDir {
+    /// Folder of all data
+    #[arg(long, env = "PARLOR_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// The given folder, or `parlor` below the user's data folder.
+    pub fn path(&self) -> PathBuf {
+        if let Some(path) = &self.data_dir {
+            return path.clone();
+        }
+        let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(|| {
+            std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
+        });
+        base.map_or_else(|| PathBuf::from("parlor-data"), |base| base.join("parlor"))
+    }
+}
+
+/// When an acknowledged turn is on the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityArg {
+    /// Before it is acknowledged
+    #[default]
+    Always,
+    /// At most one second later
+    Everysec,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(arg: DurabilityArg) -> Self {
+        match arg {
+            DurabilityArg::Always => Self::Always,
+            DurabilityArg::Everysec => Self::EverySecond,
+        }
+    }
+}
+
+/// Options of `parlor serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 3000)]
+    pub port: u16,
+    /// User of Basic authentication
+    #[arg(long, env = "FLOWISE_USERNAME", hide_env_values = true)]
+    pub username: Option<String>,
+    /// Password of Basic authentication
+    #[arg(long, env = "FLOWISE_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Secret that encrypts stored credentials, in place of the file encryption.key
+    #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
+    pub secret_key: Option<String>,
+    /// Address of a provider, NAME=URL (openai, anthropic, ollama); may be repeated
+    #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url)]
+    pub provider_urls: Vec<(String, String)>,
+    /// When an acknowledged turn is on the disk
+    #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
+    pub durability: DurabilityArg,
+    /// Largest request body, such as 50mb
+    #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", default_value = "50mb", value_parser = size)]
+    pub body_limit: usize,
+    /// Turns that may run or wait at the same time
+    #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
+    pub max_turns: usize,
+    /// Seconds after which an idle session leaves memory
+    #[arg(long, env = "PARLOR_SESSION_IDLE_S", default_value_t = 300)]
+    pub session_idle_s: u64,
+    /// Threads for HTTP, and as many for sessions; 0 takes one per core
+    #[arg(long, env = "PARLOR_THREADS", default_value_t = 0)]
+    pub threads: usize,
+    /// Environment variables that runtime variables of flows may read
+    #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
+    pub runtime_variables: Vec<String>,
+    /// Do not install the example chatflow at the first start
+    #[arg(long, env = "PARLOR_NO_EXAMPLE")]
+    pub no_example: bool,
+}
+
+impl ServeArgs {
+    /// The number of threads of each kind.
+    pub fn n_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            n => n,
+        }
+    }
+}
+
+fn provider_url(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
+    if !matches!(name, "openai" | "anthropic" | "ollama") {
+        return Err(format!("{name} is no provider; known are openai, anthropic, ollama"));
+    }
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err("the address must start with http:// or https://".into());
+    }
+    Ok((name.to_owned(), url.trim_end_matches('/').to_owned()))
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &lower[digits.len()..] {
+        "" | "b" => 1,
+        "k" | "kb" => 1024,
+        "m" | "mb" => 1024 * 1024,
+        "g" | "gb" => 1024 * 1024 * 1024,
+        _ => return Err("write it like 50mb".into()),
+    };
+    let number: usize = digits.trim().parse().map_err(|_| "write it like 50mb".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "that is too large".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_provider_addresses_are_read_or_refused_with_a_hint() {
+        assert_eq!(size("50mb"), Ok(50 * 1024 * 1024));
+        assert_eq!(size("1024"), Ok(1024));
+        assert!(size("many").is_err());
+        let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();
+        assert_eq!(parsed, ("openai".into(), "http://127.0.0.1:1/v1".into()));
+        assert!(provider_url("nobody=http://x").is_err());
+        assert!(provider_url("openai").is_err());
+    }
+}

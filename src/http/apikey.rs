@@ -1,0 +1,110 @@
+//! `/api/v1/apikey`: keys, shown once when they are made.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use parlor_schemas::{ApiKey, ErrorCode, Scope};
+use serde_json::{Map, Value, json};
+
+use super::body;
+use super::chatflows::{object, stopped, text};
+use super::error::ApiError;
+use super::state::AppState;
+
+const BODY_LIMIT: usize = 16 * 1024;
+
+/// All keys, masked.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    all(&state, None)
+}
+
+/// Makes a key: `{keyName, scopes?}`. Without scopes it opens everything, as a
+/// key of Flowise does. The new key stands in clear in this answer only.
+///
+/// # Errors
+/// 412 without a name; 400 for an unknown scope.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = object(body::read(&request, payload, BODY_LIMIT).await?)?;
+    let name = name(&mut fields)?;
+    let scopes: Vec<Scope> = match fields.remove("scopes") {
+        None | Some(Value::Null) => Scope::ALL.to_vec(),
+        Some(value) => serde_json::from_value(value).map_err(|_| {
+            ApiError::bad("scopes must be a list of predict, upsert, messages, operator")
+        })?,
+    };
+    let blocking = state.clone();
+    let (key, plain) = web::block(move || blocking.store.api_keys().create(&name, &scopes))
+        .await
+        .map_err(|_| stopped())??;
+    all(&state, Some((&key.id, &plain)))
+}
+
+/// Renames a key.
+///
+/// # Errors
+/// 404; 412 without a name.
+pub async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = object(body::read(&request, payload, BODY_LIMIT).await?)?;
+    let name = name(&mut fields)?;
+    let blocking = state.clone();
+    let renamed = web::block(move || blocking.store.api_keys().rename(&id, &name));
+    renamed.await.map_err(|_| stopped())??.ok_or_else(unknown)?;
+    all(&state, None)
+}
+
+/// Deletes a key; a chatflow that it guards is closed from then on.
+///
+/// # Errors
+/// 404.
+pub async fn delete(
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let blocking = state.clone();
+    let deleted = web::block(move || blocking.store.api_keys().delete(&id));
+    if !deleted.await.map_err(|_| stopped())?? {
+        return Err(unknown());
+    }
+    all(&state, None)
+}
+
+fn name(fields: &mut Map<String, Value>) -> Result<String, ApiError> {
+    let name = text(fields, "keyName")?.filter(|name| !name.is_empty() && name.len() <= 200);
+    name.ok_or_else(|| ApiError::new(ErrorCode::PreconditionFailed, "keyName not provided!"))
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "API key not found")
+}
+
+fn all(state: &AppState, new: Option<(&str, &str)>) -> Result<HttpResponse, ApiError> {
+    let flows = state.store.chatflows().list()?;
+    let row = |key: &ApiKey| {
+        let plain = new.filter(|(id, _)| *id == key.id).map(|(_, plain)| plain.to_owned());
+        let bound = flows.iter().filter(|flow| flow.guarding_key() == Some(&key.id));
+        json!({
+            "id": key.id,
+            "keyName": key.key_name,
+            "apiKey": plain.unwrap_or_else(|| format!("{}...", key.prefix)),
+            "createdAt": key.created_date,
+            "scopes": key.scopes,
+            "chatFlows": bound.map(|flow| json!({
+                "flowName": flow.name,
+                "category": flow.category,
+                "updatedDate": flow.updated_date,
+            })).collect::<Vec<_>>(),
+        })
+    };
+    let rows: Vec<Value> = state.store.api_keys().list().iter().map(|key| row(key)).collect();
+    Ok(HttpResponse::Ok().json(rows))
+}

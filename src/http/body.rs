@@ -1,0 +1,72 @@
+//! Request bodies within their limits, as JSON.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use parlor_schemas::ErrorCode;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// Reads a JSON or form-encoded body of at most `limit` bytes. An absent body
+/// is an empty object, as in Flowise.
+///
+/// # Errors
+/// 400, 413 or 415, naming what is wrong.
+pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<Value, ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(unsupported("compressed bodies are not taken"));
+    }
+    let bytes = collect(body, limit).await?;
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match kind.as_str() {
+        _ if bytes.is_empty() => Ok(Value::Object(Map::new())),
+        "application/json" | "" => json(&bytes),
+        "application/x-www-form-urlencoded" => form(&bytes),
+        "text/plain" => Err(ApiError::bad("the body is text; send a JSON object with a question")),
+        other => {
+            let shown: String = other.chars().take(60).collect();
+            Err(unsupported(&format!("a body of type {shown} is not taken; send application/json")))
+        }
+    }
+}
+
+async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| ApiError::bad("the body broke off"))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn json(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::bad(format!("the body is no valid JSON: {error}")))
+}
+
+fn form(bytes: &[u8]) -> Result<Value, ApiError> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
+        .map_err(|_| ApiError::bad("the body is no valid form"))?;
+    Ok(pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect())
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let message = format!("the body is larger than {} KiB", limit / 1024);
+    ApiError::new(ErrorCode::TooLarge, message)
+}
+
+fn unsupported(message: &str) -> ApiError {
+    ApiError::new(ErrorCode::UnsupportedMediaType, message)
+}

@@ -1,0 +1,231 @@
+//! `/api/v1/chatflows`: the stored chatflows, for the operator.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::body;
+use super::error::ApiError;
+use super::state::AppState;
+use crate::flow::cache::not_found;
+use crate::flow::file;
+use crate::store::Bindings;
+
+/// Query of the list.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// All chatflows, or those of one type; no type counts as `CHATFLOW`.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(
+    query: web::Query<ListQuery>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut flows = state.store.chatflows().list()?;
+    if let Some(wanted) = &query.kind {
+        flows.retain(|flow| flow.kind.as_deref().unwrap_or("CHATFLOW") == wanted);
+    }
+    Ok(HttpResponse::Ok().json(flows))
+}
+
+/// One chatflow.
+///
+/// # Errors
+/// 404.
+pub async fn get(
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(find(&id, &state)?))
+}
+
+/// Stores a new chatflow. `credentialBindings` (node id to credential id or
+/// name) is an addition to Flowise's body.
+///
+/// # Errors
+/// 400 naming the field; 409 for an id that exists.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = object(body::read(&request, payload, state.body_limit).await?)?;
+    let bindings = bindings(&mut fields)?;
+    let id = match text(&mut fields, "id")? {
+        Some(id) => ChatflowId::parse(&id).map_err(|error| ApiError::bad(error.to_string()))?,
+        None => ChatflowId::random(),
+    };
+    if state.store.chatflows().get(id)?.is_some() {
+        return Err(ApiError::new(ErrorCode::Conflict, format!("Chatflow {id} exists already")));
+    }
+    let now = Timestamp::now();
+    let required = |field: &str| ApiError::bad(format!("{field} is missing"));
+    let name = text(&mut fields, "name")?.ok_or_else(|| required("name"))?;
+    let flow_data = flow_data(&mut fields)?.ok_or_else(|| required("flowData"))?;
+    let mut flow = blank(id, name, flow_data, now);
+    merge(&mut flow, &mut fields)?;
+    store(state, flow, Some(bindings)).await
+}
+
+/// Changes the given fields of a chatflow.
+///
+/// # Errors
+/// 400 naming the field; 404.
+pub async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut flow = find(&id, &state)?;
+    let mut fields = object(body::read(&request, payload, state.body_limit).await?)?;
+    let bindings = fields.contains_key("credentialBindings").then(|| bindings(&mut fields));
+    if let Some(name) = text(&mut fields, "name")? {
+        flow.name = name;
+    }
+    if let Some(flow_data) = flow_data(&mut fields)? {
+        flow.flow_data = flow_data;
+    }
+    merge(&mut flow, &mut fields)?;
+    flow.updated_date = Timestamp::now();
+    store(state, flow, bindings.transpose()?).await
+}
+
+/// Deletes a chatflow with its messages.
+///
+/// # Errors
+/// What the store says.
+pub async fn delete(
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let id = find(&id, &state)?.id;
+    let blocking = state.clone();
+    web::block(move || blocking.store.chatflows().delete(id)).await.map_err(|_| stopped())??;
+    state.store.history().delete_chatflow_history(id).await?;
+    state.supervisor.drop_memory(id).await;
+    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
+}
+
+/// The chatflow of an id in a path.
+///
+/// # Errors
+/// 404 for anything that names none.
+pub fn find(id: &str, state: &AppState) -> Result<Chatflow, ApiError> {
+    let unknown = || ApiError(not_found(id.chars().take(60).collect::<String>().escape_debug()));
+    let parsed = ChatflowId::parse(id).map_err(|_| unknown())?;
+    state.store.chatflows().get(parsed)?.ok_or_else(unknown)
+}
+
+async fn store(
+    state: web::Data<AppState>,
+    flow: Chatflow,
+    bindings: Option<Bindings>,
+) -> Result<HttpResponse, ApiError> {
+    let stored = flow.clone();
+    web::block(move || {
+        // Bindings first: a plan is compiled again when the chatflow changes.
+        if let Some(bindings) = bindings {
+            state.store.chatflows().set_bindings(stored.id, &bindings)?;
+        }
+        state.store.chatflows().put(&stored)
+    })
+    .await
+    .map_err(|_| stopped())??;
+    Ok(HttpResponse::Ok().json(flow))
+}
+
+fn blank(id: ChatflowId, name: String, flow_data: String, now: Timestamp) -> Chatflow {
+    Chatflow {
+        id,
+        name,
+        flow_data,
+        deployed: None,
+        is_public: None,
+        apikeyid: None,
+        chatbot_config: None,
+        api_config: None,
+        analytic: None,
+        speech_to_text: None,
+        follow_up_prompts: None,
+        category: None,
+        kind: None,
+        created_date: now,
+        updated_date: now,
+    }
+}
+
+/// Takes the documented columns; anything else in the body is left alone.
+fn merge(flow: &mut Chatflow, fields: &mut Map<String, Value>) -> Result<(), ApiError> {
+    for (key, column) in [
+        ("apikeyid", &mut flow.apikeyid),
+        ("chatbotConfig", &mut flow.chatbot_config),
+        ("apiConfig", &mut flow.api_config),
+        ("analytic", &mut flow.analytic),
+        ("speechToText", &mut flow.speech_to_text),
+        ("followUpPrompts", &mut flow.follow_up_prompts),
+        ("category", &mut flow.category),
+        ("type", &mut flow.kind),
+    ] {
+        if fields.contains_key(key) {
+            *column = text(fields, key)?;
+        }
+    }
+    for (key, column) in [("deployed", &mut flow.deployed), ("isPublic", &mut flow.is_public)] {
+        match fields.remove(key) {
+            None => {}
+            Some(Value::Null) => *column = None,
+            Some(Value::Bool(value)) => *column = Some(value),
+            Some(_) => return Err(ApiError::bad(format!("{key} must be true or false"))),
+        }
+    }
+    Ok(())
+}
+
+fn flow_data(fields: &mut Map<String, Value>) -> Result<Option<String>, ApiError> {
+    let Some(text) = text(fields, "flowData")? else { return Ok(None) };
+    file::parse_flow(&text).map_err(|error| ApiError::bad(format!("flowData: {error}")))?;
+    Ok(Some(text))
+}
+
+fn bindings(fields: &mut Map<String, Value>) -> Result<Bindings, ApiError> {
+    match fields.remove("credentialBindings") {
+        None | Some(Value::Null) => Ok(Bindings::default()),
+        Some(value) => serde_json::from_value(value)
+            .map_err(|_| ApiError::bad("credentialBindings must map node ids to credentials")),
+    }
+}
+
+/// A JSON object, as every body of the operator's routes is.
+///
+/// # Errors
+/// 400.
+pub fn object(body: Value) -> Result<Map<String, Value>, ApiError> {
+    match body {
+        Value::Object(map) => Ok(map),
+        _ => Err(ApiError::bad("the body must be a JSON object")),
+    }
+}
+
+/// A text field of a body; `null` is none.
+///
+/// # Errors
+/// 400 naming the field.
+pub fn text(fields: &mut Map<String, Value>, key: &str) -> Result<Option<String>, ApiError> {
+    match fields.remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ApiError::bad(format!("{key} must be a text"))),
+    }
+}
+
+/// The error of a blocking task that was cut off by a shutdown.
+pub fn stopped() -> ApiError {
+    ApiError::new(ErrorCode::Overloaded, "the server is stopping")
+}

@@ -1,0 +1,80 @@
+//! `/api/v1/chatmessage/{id}`: the stored messages of one session.
+
+use actix_web::{HttpResponse, web};
+use parlor_schemas::{ChatMessage, SessionId, SessionKey};
+use serde_json::json;
+
+use super::chatflows;
+use super::error::ApiError;
+use super::state::AppState;
+use crate::store::Order;
+
+/// What selects messages. Kept as pairs, so that nothing unknown is overlooked.
+type Query = web::Query<Vec<(String, String)>>;
+
+/// Messages of a session, oldest first unless `order` or `sort` says `DESC`.
+///
+/// # Errors
+/// 400 for a selector that this version does not take; 404.
+pub async fn list(
+    id: web::Path<String>,
+    query: Query,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let flow = chatflows::find(&id, &state)?;
+    let mut session = None;
+    let mut order = Order::Ascending;
+    for (name, value) in query.iter() {
+        match (name.as_str(), value.to_ascii_uppercase().as_str()) {
+            ("sessionId", _) => session = Some(parse_session(value)?),
+            ("order" | "sort", "ASC") => {}
+            ("order" | "sort", "DESC") => order = Order::Descending,
+            ("order" | "sort", _) => return Err(ApiError::bad("order must be ASC or DESC")),
+            _ => return Err(unknown(name)),
+        }
+    }
+    let session = session.ok_or_else(|| ApiError::bad("sessionId is missing"))?;
+    let key = SessionKey { chatflow: flow.id, session };
+    let messages: Vec<ChatMessage> = state.store.history().session_messages(key, order).await?;
+    Ok(HttpResponse::Ok().json(messages))
+}
+
+/// Deletes a session's messages, and the memory of its live actor with them.
+/// Without any selector it clears the chatflow's history.
+///
+/// # Errors
+/// 400 for an empty or unknown selector, and then nothing is deleted; 404.
+pub async fn delete(
+    id: web::Path<String>,
+    query: Query,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let flow = chatflows::find(&id, &state)?;
+    let mut session = None;
+    for (name, value) in query.iter() {
+        match name.as_str() {
+            "sessionId" => session = Some(parse_session(value)?),
+            _ => return Err(unknown(name)),
+        }
+    }
+    let n_deleted = match session {
+        Some(session) => {
+            state.supervisor.forget_session(SessionKey { chatflow: flow.id, session }).await?
+        }
+        None => {
+            let n_deleted = state.store.history().delete_chatflow_history(flow.id).await?;
+            state.supervisor.drop_memory(flow.id).await;
+            n_deleted
+        }
+    };
+    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+}
+
+fn parse_session(text: &str) -> Result<SessionId, ApiError> {
+    SessionId::parse(text).map_err(|error| ApiError::bad(error.to_string()))
+}
+
+fn unknown(name: &str) -> ApiError {
+    let shown: String = name.chars().take(40).collect();
+    ApiError::bad(format!("{} is no selector that is known here; use sessionId", shown.escape_debug()))
+}

@@ -1,0 +1,114 @@
+//! `/api/v1/credentials`: secrets of nodes. They go in and never come out.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use parlor_schemas::{Credential, ErrorCode, Timestamp, access::CredentialInfo};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::body;
+use super::chatflows::{object, stopped, text};
+use super::error::ApiError;
+use super::state::AppState;
+
+/// Largest body of this route in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// All credentials without their secrets.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(state.store.credentials().list()?))
+}
+
+/// Stores a credential: `{name, credentialName, plainDataObj}`.
+///
+/// # Errors
+/// 400 naming the field.
+pub async fn create(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut fields = object(body::read(&request, payload, BODY_LIMIT).await?)?;
+    let now = Timestamp::now();
+    let mut required = |key: &str| {
+        let found = text(&mut fields, key)?.filter(|text| !text.is_empty());
+        found.ok_or_else(|| ApiError::bad(format!("{key} is missing")))
+    };
+    let (name, credential_name) = (required("name")?, required("credentialName")?);
+    let plain_data = secrets(&mut fields)?.ok_or_else(|| ApiError::bad("plainDataObj is missing"))?;
+    let credential = Credential {
+        id: Uuid::new_v4(),
+        name,
+        credential_name,
+        plain_data,
+        created_date: now,
+        updated_date: now,
+    };
+    store(state, credential).await
+}
+
+/// Changes a credential.
+///
+/// # Errors
+/// 400 naming the field; 404.
+pub async fn update(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut credential = find(&id, &state)?;
+    let mut fields = object(body::read(&request, payload, BODY_LIMIT).await?)?;
+    if let Some(name) = text(&mut fields, "name")? {
+        credential.name = name;
+    }
+    if let Some(plain_data) = secrets(&mut fields)? {
+        credential.plain_data = plain_data;
+    }
+    credential.updated_date = Timestamp::now();
+    store(state, credential).await
+}
+
+/// Deletes a credential.
+///
+/// # Errors
+/// 404.
+pub async fn delete(
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let id = find(&id, &state)?.id;
+    web::block(move || state.store.credentials().delete(id)).await.map_err(|_| stopped())??;
+    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
+}
+
+fn find(id: &str, state: &AppState) -> Result<Credential, ApiError> {
+    let unknown = || ApiError::new(ErrorCode::NotFound, "Credential not found");
+    let id = Uuid::try_parse(id).map_err(|_| unknown())?;
+    state.store.credentials().get(id)?.ok_or_else(unknown)
+}
+
+fn secrets(fields: &mut Map<String, Value>) -> Result<Option<Map<String, Value>>, ApiError> {
+    match fields.remove("plainDataObj") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(_) => Err(ApiError::bad("plainDataObj must be an object")),
+    }
+}
+
+async fn store(
+    state: web::Data<AppState>,
+    credential: Credential,
+) -> Result<HttpResponse, ApiError> {
+    let info = CredentialInfo {
+        id: credential.id,
+        name: credential.name.clone(),
+        credential_name: credential.credential_name.clone(),
+        created_date: credential.created_date,
+        updated_date: credential.updated_date,
+    };
+    web::block(move || state.store.credentials().put(&credential)).await.map_err(|_| stopped())??;
+    Ok(HttpResponse::Ok().json(info))
+}

@@ -1,0 +1,111 @@
+//! The body of a streamed answer. All that is ready goes out in one write, so
+//! it coalesces under load and stays byte-exact; no timer, no merged events.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use bytes::Bytes;
+use futures::stream::{self, Stream};
+use parlor_actors::PendingTurn;
+use parlor_schemas::{Fault, StreamEvent, TurnReply, event::Done};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::Receiver;
+
+use super::error::ApiError;
+
+/// Answers with a stream as soon as the first event is there. What fails
+/// before that is an ordinary error with its status.
+///
+/// # Errors
+/// The turn's, where it ended before its first event.
+pub async fn respond(
+    mut events: Receiver<StreamEvent>,
+    turn: PendingTurn,
+) -> Result<HttpResponse, ApiError> {
+    let body = match events.recv().await {
+        Some(first) => Body { first: Some(first), events, ending: Ending::Turn(turn) },
+        None => {
+            let reply = turn.await?;
+            Body { first: None, events, ending: Ending::Reply(Box::new(reply)) }
+        }
+    };
+    let stream = HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONNECTION, "keep-alive"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(body.into_stream());
+    Ok(stream)
+}
+
+struct Body {
+    first: Option<StreamEvent>,
+    events: Receiver<StreamEvent>,
+    ending: Ending,
+}
+
+enum Ending {
+    Turn(PendingTurn),
+    Reply(Box<TurnReply>),
+    Sent,
+}
+
+impl Body {
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+        stream::unfold(self, |mut body| async move {
+            let bytes = body.next_write().await?;
+            Some((Ok(bytes), body))
+        })
+    }
+
+    /// The next bytes; `None` after the end.
+    async fn next_write(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        let event = match self.first.take() {
+            Some(event) => Some(event),
+            None => self.events.recv().await,
+        };
+        match event {
+            Some(event) => {
+                event.write_to(&mut out);
+                while let Ok(event) = self.events.try_recv() {
+                    event.write_to(&mut out);
+                }
+            }
+            // The node has said all: what remains waits for the commit.
+            None => match std::mem::replace(&mut self.ending, Ending::Sent) {
+                Ending::Turn(turn) => write_end(turn.await, &mut out),
+                Ending::Reply(reply) => write_end(Ok(*reply), &mut out),
+                Ending::Sent => return None,
+            },
+        }
+        Some(out.into())
+    }
+}
+
+fn write_end(result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
+    match result {
+        Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
+        Err(fault) => StreamEvent::Error(fault.message).write_to(out),
+    }
+    StreamEvent::End(Done).write_to(out);
+}
+
+/// Each key only where it holds something, in Flowise's order.
+fn metadata(reply: &TurnReply) -> Value {
+    let mut map = Map::new();
+    map.insert("chatId".into(), json!(reply.chat_id));
+    map.insert("chatMessageId".into(), json!(reply.chat_message_id));
+    for (key, text) in [
+        ("question", &reply.question),
+        ("sessionId", &reply.session_id),
+        ("memoryType", &reply.memory_type),
+    ] {
+        if !text.is_empty() {
+            map.insert(key.into(), json!(text));
+        }
+    }
+    if !reply.usage.is_empty() {
+        map.insert("usage".into(), json!(reply.usage));
+    }
+    Value::Object(map)
+}

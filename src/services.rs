@@ -1,0 +1,51 @@
+//! What the server lends to nodes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parlor_nodes::Services;
+
+/// Connecting to a provider may take this long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+thread_local! {
+    // The connections of a pool are driven by the runtime that opened them, and
+    // every arbiter has its own: so every arbiter has its own client.
+    static CLIENT: reqwest::Client = client();
+}
+
+/// Clients per thread, and the operator's addresses of providers.
+pub struct NodeServices {
+    provider_urls: HashMap<String, String>,
+}
+
+impl NodeServices {
+    /// With the addresses that the operator set.
+    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { provider_urls: provider_urls.into_iter().collect() }
+    }
+}
+
+impl Services for NodeServices {
+    fn http(&self) -> reqwest::Client {
+        CLIENT.with(Clone::clone)
+    }
+
+    fn provider_url(&self, provider: &str) -> Option<String> {
+        self.provider_urls.get(provider).cloned()
+    }
+}
+
+fn client() -> reqwest::Client {
+    // A provider's API does not redirect, and a redirect would carry the key
+    // to a place that nobody chose.
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(1024);
+    builder.build().unwrap_or_else(|error| {
+        tracing::error!("the HTTP client could not be set up: {error}");
+        reqwest::Client::new()
+    })
+}

@@ -9,6 +9,7 @@
 pub(crate) mod http;
 pub(crate) mod sse;
 
+pub(crate) mod anthropic;
 pub(crate) mod openai;
 
 #[cfg(test)]

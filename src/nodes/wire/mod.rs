@@ -1,1 +1,100 @@
-//! x
+//! One client per provider protocol, over one way to send and to read.
+//!
+//! - `http`: time limits, cancelling, retries and errors
+//! - `sse`: server-sent events and lines of JSON out of byte chunks
+//! - `openai`, `anthropic`, `ollama`: bodies and replies
+//!
+//! A secret never leaves in an error text.
+
+pub(crate) mod http;
+pub(crate) mod sse;
+
+pub(crate) mod anthropic;
+pub(crate) mod openai;
+
+#[cfg(test)]
+pub(crate) mod test_server;
+
+use std::time::Duration;
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::inputs::Inputs;
+
+/// How long a provider may take to its first byte where the node does not say.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where a node's model is, and the key for it.
+pub(crate) struct Endpoint {
+    /// The name under which the operator sets an address: `openai`.
+    pub(crate) provider: &'static str,
+    /// The provider's own address.
+    pub(crate) public: &'static str,
+    /// The address typed into the node.
+    pub(crate) typed: Option<String>,
+    /// The key, or why there is none. Whether one is needed shows only in a
+    /// turn, when the operator's address is known.
+    pub(crate) key: Key,
+}
+
+/// The key of a node.
+pub(crate) enum Key {
+    /// Stored for this node: it goes wherever the node points.
+    Given(String),
+    /// From the environment: whoever imports a flow must not be able to send
+    /// it to an address of their own.
+    FromEnvironment(String),
+    /// None, with the sentence that says how to provide one.
+    Missing(NodeError),
+}
+
+impl Key {
+    /// The key in this input, else in this field of the credential.
+    pub(crate) fn of(inputs: &Inputs, input: &str, field: &str) -> Self {
+        if let Some(key) = inputs.text(input) {
+            return Self::Given(key);
+        }
+        match inputs.optional_secret(field) {
+            Some((key, false)) => Self::Given(key),
+            Some((key, true)) => Self::FromEnvironment(key),
+            None => match inputs.secret(field) {
+                Ok(key) => Self::Given(key),
+                Err(error) => Self::Missing(error),
+            },
+        }
+    }
+}
+
+impl Endpoint {
+    /// The address without a slash at its end, and the key to send there.
+    ///
+    /// # Errors
+    /// [`NodeError::MissingCredential`] when the provider's own address is
+    /// meant and there is no key.
+    pub(crate) fn resolve(&self, ctx: &TurnCtx) -> Result<(String, Option<&str>), NodeError> {
+        let base = |url: &str| url.trim_end_matches('/').to_owned();
+        if let Some(typed) = &self.typed {
+            let key = match &self.key {
+                Key::Given(key) => Some(key.as_str()),
+                Key::FromEnvironment(_) | Key::Missing(_) => None,
+            };
+            return Ok((base(typed), key));
+        }
+        let operators = ctx.services.provider_url(self.provider);
+        let address = base(operators.as_deref().unwrap_or(self.public));
+        match &self.key {
+            Key::Given(key) | Key::FromEnvironment(key) => Ok((address, Some(key))),
+            Key::Missing(_) if operators.is_some() => Ok((address, None)),
+            Key::Missing(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// The node's `timeout`, in milliseconds.
+///
+/// # Errors
+/// [`NodeError::BadInput`] when it is no whole number above zero.
+pub(crate) fn timeout(inputs: &Inputs) -> Result<Duration, NodeError> {
+    let ms = inputs.integer("timeout", 1)?.and_then(|ms| u64::try_from(ms).ok());
+    Ok(ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis))
+}

@@ -1,0 +1,222 @@
+//! Sends a request to a provider and reads its reply: with time limits, few
+//! retries, bounded bodies, and errors that tell no secrets.
+
+mod budget;
+mod refusal;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Client, RequestBuilder, Response};
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+pub(crate) use budget::RetryBudget;
+pub(crate) use refusal::complaint;
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+
+const MAX_RETRIES: u32 = 2;
+/// A provider that asks for a longer pause is not waited for.
+const MAX_PAUSE_S: u64 = 5;
+const MAX_SILENCE: Duration = Duration::from_secs(60);
+const MAX_BODY_BYTES: usize = 32 << 20;
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
+static BUDGET: RetryBudget = RetryBudget::new();
+
+/// What holds for one call of a provider.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// Its name, as people know it.
+    pub(crate) provider: &'static str,
+    /// The turn, for its client and its cancelling.
+    pub(crate) ctx: &'a TurnCtx,
+    /// The time to the reply's first byte, over all tries.
+    timeout: Duration,
+    /// The time between two chunks.
+    silence: Duration,
+    /// What is cut out of error texts.
+    secrets: &'a [String],
+    budget: &'a RetryBudget,
+}
+
+/// A reply that began with success.
+pub(crate) struct Reply<'a> {
+    /// The call that it answers.
+    pub(crate) call: Call<'a>,
+    response: Response,
+    /// When the next chunk must be there, and the limit that this comes from.
+    due: Instant,
+    limit: Duration,
+    n_bytes: usize,
+}
+
+/// A try that failed, and the pause after which another one makes sense.
+struct Failure {
+    error: NodeError,
+    pause: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    /// A call with the process's own budget of retries.
+    pub(crate) fn new(
+        provider: &'static str,
+        ctx: &'a TurnCtx,
+        timeout: Duration,
+        secrets: &'a [String],
+    ) -> Self {
+        Self { provider, ctx, timeout, silence: MAX_SILENCE, secrets, budget: &BUDGET }
+    }
+
+    /// Sends what `build` makes, anew for each try.
+    ///
+    /// # Errors
+    /// Any of the provider's, [`NodeError::UpstreamTimeout`], or
+    /// [`NodeError::Cancelled`] when the caller left.
+    pub(crate) async fn send(
+        self,
+        build: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Reply<'a>, NodeError> {
+        let client = self.ctx.services.http();
+        let due = Instant::now() + self.timeout;
+        self.budget.deposit();
+        let mut n_retries = 0;
+        loop {
+            let sending = build(&client).send();
+            let failure = match self.within(due, self.timeout, sending).await? {
+                Ok(response) if response.status().is_success() => {
+                    return Ok(Reply {
+                        call: self,
+                        response,
+                        due,
+                        limit: self.timeout,
+                        n_bytes: 0,
+                    });
+                }
+                Ok(response) => self.within(due, self.timeout, self.refused(response)).await?,
+                Err(error) => self.unsent(&error),
+            };
+            let pause = failure.pause.filter(|pause| {
+                n_retries < MAX_RETRIES && Instant::now() + *pause < due && self.budget.withdraw()
+            });
+            let Some(pause) = pause else { return Err(failure.error) };
+            n_retries += 1;
+            self.within(due, self.timeout, sleep(pause)).await?;
+        }
+    }
+
+    /// The provider broke off or spoke nonsense; `problem` starts with a verb.
+    pub(crate) fn broken(&self, problem: impl Into<String>) -> NodeError {
+        NodeError::UpstreamBroken { provider: self.provider.to_owned(), problem: problem.into() }
+    }
+
+    /// The provider's error in its own words, made safe to show.
+    pub(crate) fn status(
+        &self,
+        status: u16,
+        message: &str,
+        retry_after_s: Option<u64>,
+    ) -> NodeError {
+        let message = refusal::presentable(message, self.secrets);
+        NodeError::UpstreamStatus {
+            provider: self.provider.to_owned(),
+            status,
+            message,
+            retry_after_s,
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        due: Instant,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, NodeError> {
+        tokio::select! {
+            biased;
+            () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
+            done = timeout_at(due, work) => done.map_err(|_| NodeError::UpstreamTimeout {
+                provider: self.provider.to_owned(),
+                seconds: limit.as_secs().max(1),
+            }),
+        }
+    }
+
+    async fn refused(&self, mut response: Response) -> Failure {
+        let status = response.status().as_u16();
+        let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after_s = asked.and_then(|seconds| seconds.trim().parse::<u64>().ok());
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_ERROR_BYTES - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_ERROR_BYTES {
+                break;
+            }
+        }
+        let message = complaint(&body).unwrap_or_else(|| "an error page".to_owned());
+        let pause = match (status, retry_after_s) {
+            (408 | 409 | 429 | 500..=599, Some(seconds)) => {
+                (seconds <= MAX_PAUSE_S).then(|| Duration::from_secs(seconds))
+            }
+            (408 | 409 | 429 | 500..=599, None) => Some(jittered_pause()),
+            _ => None,
+        };
+        Failure { error: self.status(status, &message, retry_after_s), pause }
+    }
+
+    /// The library's own words can hold the address, so they stay inside.
+    fn unsent(&self, error: &reqwest::Error) -> Failure {
+        if error.is_builder() {
+            return Failure { error: self.broken("has no valid address"), pause: None };
+        }
+        if error.is_connect() {
+            let error = self.broken("could not be reached");
+            return Failure { error, pause: Some(jittered_pause()) };
+        }
+        // The provider may have begun to work, so the request is not repeated.
+        Failure { error: self.broken("broke off before it answered"), pause: None }
+    }
+}
+
+impl Reply<'_> {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// As of [`Call::send`]; also when the reply grows beyond 32 MiB.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NodeError> {
+        let call = self.call;
+        let chunk = call.within(self.due, self.limit, self.response.chunk()).await?;
+        let chunk = chunk.map_err(|_| call.broken("broke off in the middle of its answer"))?;
+        self.limit = call.silence;
+        self.due = Instant::now() + self.limit;
+        self.n_bytes += chunk.as_ref().map_or(0, Bytes::len);
+        if self.n_bytes > MAX_BODY_BYTES {
+            return Err(call.broken("sent an answer of more than 32 MiB"));
+        }
+        Ok(chunk)
+    }
+
+    /// All bytes.
+    ///
+    /// # Errors
+    /// As of [`Reply::chunk`].
+    pub(crate) async fn whole(mut self) -> Result<Vec<u8>, NodeError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// 100 to 300 ms, so that callers who failed together do not return together.
+fn jittered_pause() -> Duration {
+    let [random, ..] = *Uuid::new_v4().as_bytes();
+    Duration::from_millis(100 + u64::from(random) * 200 / 255)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! OpenAI's Chat Completions, which many servers speak.
+
+mod body;
+pub(crate) mod reply;
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::model::{ChatReply, ChatRequest};
+use crate::wire::Endpoint;
+use crate::wire::http::Call;
+
+/// A node's model and how it is asked.
+pub(crate) struct OpenAi {
+    /// Its name in error texts.
+    pub(crate) name: &'static str,
+    /// Where it is.
+    pub(crate) endpoint: Endpoint,
+    /// Headers beside the key's.
+    pub(crate) headers: HeaderMap,
+    /// The time to the first byte.
+    pub(crate) timeout: Duration,
+    /// What goes into the body.
+    pub(crate) settings: Settings,
+}
+
+/// The node's part of a body; an absent one leaves the choice to the provider.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The model.
+    pub(crate) model: String,
+    /// 0 to 2.
+    pub(crate) temperature: Option<f64>,
+    /// Tokens of the answer at most.
+    pub(crate) max_tokens: Option<i64>,
+    /// 0 to 1.
+    pub(crate) top_p: Option<f64>,
+    /// -2 to 2.
+    pub(crate) frequency_penalty: Option<f64>,
+    /// -2 to 2.
+    pub(crate) presence_penalty: Option<f64>,
+    /// Where to stop.
+    pub(crate) stop: Vec<String>,
+    /// How long a reasoning model thinks.
+    pub(crate) reasoning_effort: Option<String>,
+    /// Holds every tool's arguments to their schema.
+    pub(crate) strict_tools: bool,
+}
+
+impl OpenAi {
+    /// Asks the model; with `stream`, its text goes to the client as it arrives.
+    ///
+    /// # Errors
+    /// Those of [`Call::send`], and [`NodeError::MissingCredential`].
+    pub(crate) async fn call(
+        &self,
+        request: &ChatRequest,
+        ctx: &TurnCtx,
+        stream: bool,
+    ) -> Result<ChatReply, NodeError> {
+        let (base, key) = self.endpoint.resolve(ctx)?;
+        let url = format!("{base}/chat/completions");
+        let headers = self.all_headers(key)?;
+        let secrets = secrets(key, &self.headers);
+        let body = body::write(&self.settings, request, stream);
+        let body = bytes::Bytes::from(serde_json::to_vec(&body).unwrap_or_default());
+        let call = Call::new(self.name, ctx, self.timeout, &secrets);
+        let sent = call
+            .send(|client| client.post(&url).headers(headers.clone()).body(body.clone()))
+            .await?;
+        let reply =
+            if stream { reply::read_stream(sent).await? } else { reply::read_whole(sent).await? };
+        ctx.meter.add(reply.usage);
+        Ok(reply)
+    }
+
+    fn all_headers(&self, key: Option<&str>) -> Result<HeaderMap, NodeError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = key {
+            headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {key}"))?);
+        }
+        // The operator's own headers win, an `Authorization` among them too.
+        headers.extend(self.headers.clone());
+        Ok(headers)
+    }
+}
+
+/// A header that no log shows.
+///
+/// # Errors
+/// [`NodeError::MissingCredential`] for a key that no header can hold.
+pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, NodeError> {
+    let mut header = HeaderValue::from_str(value).map_err(|_| {
+        NodeError::MissingCredential(
+            "the key holds a line break or another control character; store it again".to_owned(),
+        )
+    })?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn secrets(key: Option<&str>, headers: &HeaderMap) -> Vec<String> {
+    let typed = headers.values().filter_map(|value| value.to_str().ok());
+    key.into_iter().chain(typed).map(str::to_owned).collect()
+}

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,8 +107,12 @@ impl Application {
         let socket = Self::socket_path(&self.data_dir);
         // The folder is locked by this process, so the file is a leftover.
         let _ = std::fs::remove_file(&socket);
-        server = server.bind_uds(&socket).context("the socket in the data folder cannot be made")?;
+        let owner =
+            UnixListener::bind(&socket).context("cannot make the socket in the data folder")?;
+        owner.set_nonblocking(true)?;
         private(&socket)?;
+        // `listen_uds` calls `on_connect`; `bind_uds` of actix-web 4.18 does not.
+        server = server.listen_uds(owner)?;
         if let Some(listener) = listener {
             server = server.listen(listener).context("the port cannot be listened on")?;
         }

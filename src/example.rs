@@ -58,12 +58,18 @@ fn choose_model() -> (Value, &'static str) {
     };
     if std::env::var("OPENAI_API_KEY").is_ok_and(|key| !key.is_empty()) {
         let inputs = json!({"modelName": "gpt-4o-mini", "temperature": 0.7});
-        return (node("chatOpenAI", "ChatOpenAI", inputs), "OpenAI gpt-4o-mini (OPENAI_API_KEY is set)");
+        return (
+            node("chatOpenAI", "ChatOpenAI", inputs),
+            "OpenAI gpt-4o-mini (OPENAI_API_KEY is set)",
+        );
     }
     let ollama = SocketAddr::from(([127, 0, 0, 1], 11434));
     if TcpStream::connect_timeout(&ollama, Duration::from_millis(100)).is_ok() {
         let inputs = json!({"modelName": "llama3.2"});
-        return (node("chatOllama", "ChatOllama", inputs), "Ollama llama3.2 (a server answers on port 11434)");
+        return (
+            node("chatOllama", "ChatOllama", inputs),
+            "Ollama llama3.2 (a server answers on port 11434)",
+        );
     }
     let inputs = json!({"maxPassages": 2});
     let extractive = node("extractiveChatModel", "Extractive Chat Model", inputs);

@@ -53,11 +53,13 @@ fn read_line() -> std::io::Result<Option<String>> {
 }
 
 async fn ask(client: &Client, path: &str, question: &str, session: &str) -> anyhow::Result<()> {
-    let body = json!({"question": question, "streaming": true, "overrideConfig": {"sessionId": session}});
+    let body =
+        json!({"question": question, "streaming": true, "overrideConfig": {"sessionId": session}});
     let request = client.request(reqwest::Method::POST, path);
     let response = request.header("Content-Type", "application/json").body(body.to_string());
     let response = response.send().await?;
-    let streams = response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let streams =
+        response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
     if !streams {
         let answer: Value = serde_json::from_str(&response.text().await?)?;
         match answer["text"].as_str() {

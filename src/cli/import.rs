@@ -65,7 +65,8 @@ async fn import(client: &Client, flow: FoundFlow, bindings: &Value) -> anyhow::R
     if let Some(id) = &flow.id {
         body.insert("id".into(), json!(id));
     }
-    let stored = client.call(reqwest::Method::POST, "/api/v1/chatflows", Some(&body.into())).await?;
+    let stored =
+        client.call(reqwest::Method::POST, "/api/v1/chatflows", Some(&body.into())).await?;
     let parsed = file::parse_flow(&flow.flow_data)?;
     let missing = plan::unsupported(parsed.nodes.iter());
     Ok(json!({"id": stored["id"], "name": stored["name"], "unsupportedNodes": missing}))
@@ -83,8 +84,12 @@ fn bindings(pairs: &[String]) -> anyhow::Result<Value> {
 
 fn show(row: &Value) {
     println!("{}  {}", row["id"].as_str().unwrap_or(""), row["name"].as_str().unwrap_or(""));
-    let missing: Vec<&str> =
-        row["unsupportedNodes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let missing: Vec<&str> = row["unsupportedNodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if !missing.is_empty() {
         println!("  cannot run yet: {}", missing.join(", "));
         println!("  replace these nodes in the flow, or see `parlor nodes` for what is supported");

@@ -20,7 +20,10 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     telemetry::init();
     let address = (args.host.as_str(), args.port);
     let listener = TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {}:{}; is the port taken? Choose another with --port", args.host, args.port)
+        format!(
+            "cannot listen on {}:{}; is the port taken? Choose another with --port",
+            args.host, args.port
+        )
     })?;
     let local = listener.local_addr()?;
     let application = Application::build(&data_dir, &args).await?;
@@ -54,7 +57,8 @@ fn show_first_key(store: &Store, data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let path = data_dir.join("operator.key");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     writeln!(file, "{plain}")?;
     println!("The operator key is in the file operator.key of the data folder.");
     Ok(())
@@ -64,5 +68,7 @@ fn show_example(local: SocketAddr, id: &str, model: &str) {
     println!("\nAn example chatflow is installed; its model is {model}. Try:\n");
     println!("  curl http://{local}/api/v1/prediction/{id} \\");
     println!("    -H 'Content-Type: application/json' \\");
-    println!("    -d '{{\"question\": \"How do I import my own chatflow?\", \"sessionId\": \"me\"}}'\n");
+    println!(
+        "    -d '{{\"question\": \"How do I import my own chatflow?\", \"sessionId\": \"me\"}}'\n"
+    );
 }

@@ -27,9 +27,7 @@ pub fn bind(
         .or_else(|| by_id_or_name(bindings.get(&node.id)?, spec, store))
         .or_else(|| only_one(spec, store));
     match bound {
-        Some(credential) => {
-            Ok(Secrets { fields: credential.plain_data, from_environment: false })
-        }
+        Some(credential) => Ok(Secrets { fields: credential.plain_data, from_environment: false }),
         None => from_environment(spec).ok_or_else(|| how_to_bind(node, spec)),
     }
 }

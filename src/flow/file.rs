@@ -70,11 +70,8 @@ pub fn find_flows(text: &str) -> Result<Vec<FoundFlow>, FileError> {
     }
     let lists = ["ChatFlow", "AgentFlow", "Chatflows"];
     let flows = lists.iter().filter_map(|list| value.get(list)?.as_array()).flatten();
-    let rows = if value.get("flowData").is_some() {
-        vec![&value]
-    } else {
-        flows.collect::<Vec<_>>()
-    };
+    let rows =
+        if value.get("flowData").is_some() { vec![&value] } else { flows.collect::<Vec<_>>() };
     if rows.is_empty() {
         return Err(FileError::NoFlow);
     }
@@ -104,7 +101,8 @@ mod tests {
     fn all_three_shapes_are_read_and_anything_else_is_named() {
         let flow = r#"{"nodes":[],"edges":[],"badge":"NEW"}"#;
         assert_eq!(find_flows(flow).unwrap()[0].flow_data, flow);
-        let instance = r#"{"ChatFlow":[{"id":"1","name":"A","flowData":"{\"nodes\":[]}"}],"Tool":[]}"#;
+        let instance =
+            r#"{"ChatFlow":[{"id":"1","name":"A","flowData":"{\"nodes\":[]}"}],"Tool":[]}"#;
         assert_eq!(find_flows(instance).unwrap()[0].name.as_deref(), Some("A"));
         assert!(matches!(find_flows("[1]"), Err(FileError::NoFlow)));
         assert!(matches!(find_flows("{"), Err(FileError::NotJson(_))));

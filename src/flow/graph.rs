@@ -32,11 +32,28 @@ const ENDING_CATEGORIES: [&str; 5] =
 
 /// Models that stream where their node is so old that it has no `streaming` input.
 const STREAMING_MODELS: [&str; 22] = [
-    "azureChatOpenAI", "chatOpenAI", "chatOpenAI_LlamaIndex", "chatOpenAICustom", "chatAnthropic",
-    "chatAnthropic_LlamaIndex", "chatOllama", "chatOllama_LlamaIndex", "awsChatBedrock",
-    "chatMistralAI", "chatMistral_LlamaIndex", "chatAlibabaTongyi", "groqChat",
-    "chatGroq_LlamaIndex", "chatCohere", "chatGoogleGenerativeAI", "chatTogetherAI",
-    "chatTogetherAI_LlamaIndex", "chatFireworks", "chatBaiduWenxin", "azureOpenAI", "openAI",
+    "azureChatOpenAI",
+    "chatOpenAI",
+    "chatOpenAI_LlamaIndex",
+    "chatOpenAICustom",
+    "chatAnthropic",
+    "chatAnthropic_LlamaIndex",
+    "chatOllama",
+    "chatOllama_LlamaIndex",
+    "awsChatBedrock",
+    "chatMistralAI",
+    "chatMistral_LlamaIndex",
+    "chatAlibabaTongyi",
+    "groqChat",
+    "chatGroq_LlamaIndex",
+    "chatCohere",
+    "chatGoogleGenerativeAI",
+    "chatTogetherAI",
+    "chatTogetherAI_LlamaIndex",
+    "chatFireworks",
+    "chatBaiduWenxin",
+    "azureOpenAI",
+    "openAI",
 ];
 
 /// The nodes by id, with who feeds whom.
@@ -83,13 +100,15 @@ impl<'a> Graph<'a> {
     /// [`GraphError`] when there is none that can.
     pub fn ending(&self) -> Result<usize, GraphError> {
         let is_end = |at: &usize| {
-            self.n_targets[*at] == 0 && (!self.sources[*at].is_empty() || self.flow.nodes.len() == 1)
+            self.n_targets[*at] == 0
+                && (!self.sources[*at].is_empty() || self.flow.nodes.len() == 1)
         };
         let candidates: Vec<usize> = (0..self.flow.nodes.len()).filter(is_end).collect();
         let first = *candidates.first().ok_or(GraphError::NoEnding)?;
         let can_end = |at: &&usize| {
             let data = &self.flow.nodes[**at].data;
-            ENDING_CATEGORIES.contains(&data.category.as_str()) || data.output() == Some("EndingNode")
+            ENDING_CATEGORIES.contains(&data.category.as_str())
+                || data.output() == Some("EndingNode")
         };
         let good: Vec<usize> = candidates.iter().filter(can_end).copied().collect();
         if good.is_empty() {
@@ -163,9 +182,10 @@ pub fn can_stream(flow: &FlowData, ending: &FlowNode) -> bool {
     if matches!(ending.data.category.as_str(), "Multi Agents" | "Sequential Agents") {
         return true;
     }
-    let models = flow.nodes.iter().filter(|node| {
-        matches!(node.data.category.as_str(), "Chat Models" | "LLMs")
-    });
+    let models = flow
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.data.category.as_str(), "Chat Models" | "LLMs"));
     let streams: Vec<Option<bool>> = models.map(model_streams).collect();
     let models_stream = !streams.contains(&Some(false)) && streams.contains(&Some(true));
     let name = ending.data.name.as_str();
@@ -173,8 +193,12 @@ pub fn can_stream(flow: &FlowData, ending: &FlowNode) -> bool {
         "Chains" => !matches!(name, "openApiChain" | "vectaraQAChain"),
         "Agents" => matches!(
             name,
-            "csvAgent" | "airtableAgent" | "toolAgent" | "conversationalRetrievalToolAgent"
-                | "openAIToolAgentLlamaIndex" | "openAIAssistant"
+            "csvAgent"
+                | "airtableAgent"
+                | "toolAgent"
+                | "conversationalRetrievalToolAgent"
+                | "openAIToolAgentLlamaIndex"
+                | "openAIAssistant"
         ),
         "Engine" => true,
         _ => false,
@@ -232,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_loop_and_a_missing_or_wrong_ending_are_named() {
-        let looped = flow(&[("a", "x"), ("b", "x"), ("e", "Chains")], &[("a", "b"), ("b", "a"), ("b", "e")]);
+        let looped =
+            flow(&[("a", "x"), ("b", "x"), ("e", "Chains")], &[("a", "b"), ("b", "a"), ("b", "e")]);
         let error = Graph::new(&looped).unwrap().ending().unwrap_err();
         assert!(matches!(error, GraphError::Loop(_)), "{error}");
         let circle = flow(&[("a", "x"), ("b", "x")], &[("a", "b"), ("b", "a")]);

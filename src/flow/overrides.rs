@@ -46,7 +46,10 @@ impl OverridePolicy {
             Some(config) => {
                 let on = config.get("status").and_then(Value::as_bool) == Some(true);
                 on && !is_closed(param)
-                    && enabled(config.get("nodes").and_then(|nodes| nodes.get(&node.label)), param.name)
+                    && enabled(
+                        config.get("nodes").and_then(|nodes| nodes.get(&node.label)),
+                        param.name,
+                    )
             }
         }
     }
@@ -93,7 +96,8 @@ pub fn parse(
             parsed.flow.insert(key.clone(), value.clone());
         }
         for (place, node) in plan.nodes.iter().enumerate() {
-            let Some(param) = node.spec.param(key).filter(|param| policy.allows(node, param)) else {
+            let Some(param) = node.spec.param(key).filter(|param| policy.allows(node, param))
+            else {
                 continue;
             };
             if let Some(value) = value_for(node, value, plan)
@@ -129,7 +133,12 @@ fn value_for<'a>(node: &PlanNode, value: &'a Value, plan: &Plan) -> Option<&'a V
     (!names_others).then_some(value)
 }
 
-fn input(key: &str, value: &Value, param: &Param, node: &PlanNode) -> Result<Option<PlanInput>, Fault> {
+fn input(
+    key: &str,
+    value: &Value,
+    param: &Param,
+    node: &PlanNode,
+) -> Result<Option<PlanInput>, Fault> {
     if value.is_null() {
         return Ok(None);
     }
@@ -146,9 +155,13 @@ fn input(key: &str, value: &Value, param: &Param, node: &PlanNode) -> Result<Opt
         (Kind::Text | Kind::Template, None) => Err(bad(key, "a text")),
         (Kind::Number, Some(text)) if is_number(&text) => as_text(text),
         (Kind::Number, _) => Err(bad(key, "a number")),
-        (Kind::Integer, Some(text)) if text.is_empty() || text.parse::<i64>().is_ok() => as_text(text),
+        (Kind::Integer, Some(text)) if text.is_empty() || text.parse::<i64>().is_ok() => {
+            as_text(text)
+        }
         (Kind::Integer, _) => Err(bad(key, "a whole number")),
-        (Kind::Boolean, Some(text)) if matches!(text.as_str(), "" | "true" | "false") => as_text(text),
+        (Kind::Boolean, Some(text)) if matches!(text.as_str(), "" | "true" | "false") => {
+            as_text(text)
+        }
         (Kind::Boolean, _) => Err(bad(key, "true or false")),
         (Kind::Choice(words), Some(text)) if words.contains(&text.as_str()) => as_text(text),
         (Kind::Choice(words), _) => Err(bad(key, &format!("one of {}", words.join(", ")))),
@@ -160,7 +173,12 @@ fn is_number(text: &str) -> bool {
 }
 
 /// An object is merged over the saved one, as Flowise does with promptValues.
-fn json(key: &str, value: &Value, text: Option<String>, node: &PlanNode) -> Result<PlanInput, Fault> {
+fn json(
+    key: &str,
+    value: &Value,
+    text: Option<String>,
+    node: &PlanNode,
+) -> Result<PlanInput, Fault> {
     let given = match text {
         Some(text) => serde_json::from_str(&text).map_err(|_| bad(key, "JSON"))?,
         None => value.clone(),

@@ -150,9 +150,10 @@ fn plan_input(
     match value {
         Value::Null => None,
         Value::Array(items) if matches!(kind, Kind::Node | Kind::Nodes) => {
-            let nodes = items.iter().filter_map(Value::as_str).filter_map(|text| {
-                last_node(&text::parse(text, false)).and_then(place)
-            });
+            let nodes = items
+                .iter()
+                .filter_map(Value::as_str)
+                .filter_map(|text| last_node(&text::parse(text, false)).and_then(place));
             Some(PlanInput::Nodes(nodes.collect()))
         }
         Value::String(text) => Some(plan_text(text, kind, accepts, place)),
@@ -216,7 +217,8 @@ impl Plan {
 
     /// True when an input depends on the request, directly or through a node.
     fn reads_request(&self, node: &PlanNode) -> bool {
-        let moves = |at: usize| !matches!(self.nodes.get(at), Some(PlanNode { fixed: Some(Ok(_)), .. }));
+        let moves =
+            |at: usize| !matches!(self.nodes.get(at), Some(PlanNode { fixed: Some(Ok(_)), .. }));
         node.inputs.iter().any(|(_, input)| match input {
             PlanInput::Nodes(nodes) => nodes.iter().any(|&at| moves(at)),
             PlanInput::Text(segments) => text::references(segments).next().is_some(),

@@ -180,7 +180,8 @@ impl JsonTemplate {
             Self::Text(segments) => Value::String(resolve(segments, lookup).plain()),
             Self::Array(items) => items.iter().map(|item| item.resolve(lookup)).collect(),
             Self::Object(entries) => {
-                let entries = entries.iter().map(|(key, value)| (key.clone(), value.resolve(lookup)));
+                let entries =
+                    entries.iter().map(|(key, value)| (key.clone(), value.resolve(lookup)));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
         }

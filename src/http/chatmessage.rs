@@ -76,5 +76,8 @@ fn parse_session(text: &str) -> Result<SessionId, ApiError> {
 
 fn unknown(name: &str) -> ApiError {
     let shown: String = name.chars().take(40).collect();
-    ApiError::bad(format!("{} is no selector that is known here; use sessionId", shown.escape_debug()))
+    ApiError::bad(format!(
+        "{} is no selector that is known here; use sessionId",
+        shown.escape_debug()
+    ))
 }

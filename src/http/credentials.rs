@@ -37,7 +37,8 @@ pub async fn create(
         found.ok_or_else(|| ApiError::bad(format!("{key} is missing")))
     };
     let (name, credential_name) = (required("name")?, required("credentialName")?);
-    let plain_data = secrets(&mut fields)?.ok_or_else(|| ApiError::bad("plainDataObj is missing"))?;
+    let plain_data =
+        secrets(&mut fields)?.ok_or_else(|| ApiError::bad("plainDataObj is missing"))?;
     let credential = Credential {
         id: Uuid::new_v4(),
         name,
@@ -109,6 +110,8 @@ async fn store(
         created_date: credential.created_date,
         updated_date: credential.updated_date,
     };
-    web::block(move || state.store.credentials().put(&credential)).await.map_err(|_| stopped())??;
+    web::block(move || state.store.credentials().put(&credential))
+        .await
+        .map_err(|_| stopped())??;
     Ok(HttpResponse::Ok().json(info))
 }

@@ -7,7 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use parlor_schemas::{ChatflowId, Chatflow, ErrorCode, Scope};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
@@ -118,9 +118,11 @@ fn check_operator(request: &HttpRequest, scope: Scope) -> Result<(), ApiError> {
             let password = own_password.as_bytes().ct_eq(password.as_bytes());
             (user & password).into()
         }),
-        None => bearer(request).and_then(|key| state.store.api_keys().find(&key)).is_some_and(
-            |key| key.scopes.contains(&Scope::Operator) || key.scopes.contains(&scope),
-        ),
+        None => {
+            bearer(request).and_then(|key| state.store.api_keys().find(&key)).is_some_and(|key| {
+                key.scopes.contains(&Scope::Operator) || key.scopes.contains(&scope)
+            })
+        }
     };
     if allowed { Ok(()) } else { Err(unauthorized("Unauthorized Access")) }
 }

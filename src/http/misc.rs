@@ -40,10 +40,8 @@ pub async fn streaming(
 /// wants to send are allowed; credentials are not.
 pub async fn preflight(request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
-    response.insert_header((
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        "GET,HEAD,PUT,PATCH,POST,DELETE",
-    ));
+    response
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD,PUT,PATCH,POST,DELETE"));
     if let Some(wanted) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         response.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone()));
     }

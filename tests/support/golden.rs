@@ -100,12 +100,6 @@ fn message(text: &str) -> Result<Message<'_>, String> {
 }
 
 impl Golden {
-    /// The id of the chatflow that the path names.
-    pub fn flow_id(&self) -> &str {
-        let path = self.path.split('?').next().unwrap_or("");
-        path.rsplit('/').next().unwrap_or("")
-    }
-
     /// The response, where one is expected.
     pub fn response(&self) -> &Recorded {
         self.response.as_ref().unwrap_or_else(|| panic!("{} has no response", self.name))

@@ -103,11 +103,6 @@ impl Parlor {
         Self { child, base, log, options, folder }
     }
 
-    /// `http://127.0.0.1:PORT`.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// `127.0.0.1:PORT`, for raw sockets.
     pub fn address(&self) -> &str {
         self.base.trim_start_matches("http://")

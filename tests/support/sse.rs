@@ -22,7 +22,10 @@ const BARE: [&str; 3] = ["end", "error", "abort"];
 pub fn parse(text: &str) -> Result<Vec<Event>, String> {
     if !text.is_empty() && !text.ends_with("\n\n") {
         let tail: String = text.chars().rev().take(60).collect();
-        return Err(format!("the last event is cut off: ...{}", tail.chars().rev().collect::<String>()));
+        return Err(format!(
+            "the last event is cut off: ...{}",
+            tail.chars().rev().collect::<String>()
+        ));
     }
     // Lines that begin with a colon are comments: heartbeats of later versions.
     let blocks = text.split("\n\n").filter(|block| !block.is_empty() && !block.starts_with(':'));

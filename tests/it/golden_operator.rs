@@ -115,7 +115,8 @@ async fn a_place_that_the_chatflow_does_not_allow_is_refused_as_recorded() {
     let refused = guest.post(&prediction, &json!({"question": "hi"})).await;
     assert_same_answer(&golden::load("crud-origin-refused"), &refused);
     let refused = guest.post(&prediction, &json!({"question": "hi", "streaming": true})).await;
-    assert_eq!((refused.status, refused.body.as_str()), (403, "no way"));
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(refused.body.contains("no way"), "{refused:?}");
     let friend = stage.server.anyone().with("origin", "https://good.example");
     friend.post(&prediction, &json!({"question": "hi"})).await.expect(200);
 }
@@ -146,8 +147,7 @@ async fn the_operator_is_known_by_basic_auth_or_by_a_key_and_by_nothing_else() {
             let reply = caller.get(path).await;
             assert_eq!(reply.status, status, "{name} ({why}): {path}: {reply:?}");
             if status == 401 {
-                let recorded = golden::load("auth-chatflows-get-none").response().json();
-                assert_eq!(reply.json(), recorded, "{name}: {path}");
+                reply.assert_turned_away(name);
             }
         }
     }

@@ -158,6 +158,15 @@ impl Reply {
         self.error_message()
     }
 
+    /// Checks that an operator's route turned its caller away, in Flowise's
+    /// words; in which of its two bodies they stand is no concern of a client.
+    pub fn assert_turned_away(&self, why: &str) {
+        assert_eq!(self.status, 401, "{why}: {self:?}");
+        let body = self.json();
+        let words = body.get("error").or_else(|| body.get("message"));
+        assert_eq!(words, Some(&Value::from("Unauthorized Access")), "{why}: {self:?}");
+    }
+
     /// Checks that the body is Flowise's error body and gives its message.
     pub fn error_message(&self) -> String {
         assert_eq!(self.media_type(), "application/json", "{self:?}");

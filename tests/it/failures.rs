@@ -178,14 +178,6 @@ async fn a_stream_that_breaks_off_ends_with_an_error_and_is_not_asked_for_again(
 }
 
 #[tokio::test]
-async fn a_stream_that_stalls_ends_with_an_error() {
-    let stage = Stage::set().await;
-    stage.model.answer(|_| Answer::Stall(words("half an answer ")));
-    assert_error_then_end(&stage.ask("lost", true).await.expect(200));
-    stage.assert_whole().await;
-}
-
-#[tokio::test]
 async fn a_whole_answer_that_breaks_off_is_a_502() {
     let stage = Stage::set().await;
     stage.model.answer(|_| Answer::BreakOff(words("half an answer ")));

@@ -1,0 +1,108 @@
+//! Parlor answers as a real Flowise 2.2.8 did: same keys in the same order,
+//! same events, same messages to the model.
+
+use crate::golden_mends::MENDED;
+use crate::replay::{Stage, assert_same_answer};
+use crate::support::golden;
+
+/// The recorded predictions that Parlor answers just as Flowise did.
+const REPLAYED: [&str; 16] = [
+    "a-history",
+    "a-predict",
+    "a-predict-stream",
+    "a-predict-streaming-string",
+    "b-chatid-1",
+    "b-chatid-2",
+    "b-history",
+    "b-predict",
+    "b-predict-stream",
+    "b-session-1",
+    "b-session-2",
+    "b-session-after-delete",
+    "b-sessionid-and-chatid",
+    "b-upload-audio-no-stt",
+    "b-upload-image-not-allowed",
+    "err-empty-question",
+];
+
+#[tokio::test]
+async fn an_llm_chain_answers_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("a-predict").await;
+    stage.replay("a-history").await;
+}
+
+#[tokio::test]
+async fn an_llm_chain_streams_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("a-predict-stream").await;
+    stage.replay("a-predict-streaming-string").await;
+}
+
+#[tokio::test]
+async fn a_conversation_chain_answers_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("b-predict").await;
+    stage.replay("b-history").await;
+    stage.replay("err-empty-question").await;
+}
+
+#[tokio::test]
+async fn a_conversation_chain_streams_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("b-predict-stream").await;
+}
+
+#[tokio::test]
+async fn uploads_that_a_flow_cannot_use_change_nothing_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("b-upload-audio-no-stt").await;
+    stage.replay("b-upload-image-not-allowed").await;
+}
+
+#[tokio::test]
+async fn a_chat_id_keeps_the_conversation_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("b-chatid-1").await;
+    stage.replay("b-chatid-2").await;
+    stage.replay("b-sessionid-and-chatid").await;
+}
+
+#[tokio::test]
+async fn a_session_id_keeps_the_conversation_until_it_is_deleted_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("b-session-1").await;
+    stage.replay("b-session-2").await;
+    let path = format!("/api/v1/chatmessage/{}?sessionId=sess-1", stage.flow("b-conversation"));
+    stage.server.operator().delete(&path).await.expect(200);
+    stage.replay("b-session-after-delete").await;
+}
+
+#[tokio::test]
+async fn whether_a_flow_streams_is_told_as_recorded() {
+    let stage = Stage::set().await;
+    for name in ["chatflows-streaming-b-conversation", "chatflows-streaming-k-llmchain-nostream"] {
+        let exchange = golden::load(name);
+        assert_same_answer(&exchange, &stage.send(&exchange).await);
+    }
+}
+
+#[tokio::test]
+async fn a_flow_that_cannot_stream_answers_json_to_a_client_that_asked_for_a_stream() {
+    let stage = Stage::set().await;
+    let body = serde_json::json!({"question": "hi", "streaming": true});
+    let reply = stage.server.ask(stage.flow("k-llmchain-nostream"), &body).await.expect(200);
+    assert_eq!(reply.media_type(), "application/json");
+    assert_eq!(reply.json()["isStreamValid"], false);
+}
+
+#[test]
+fn every_recorded_prediction_is_replayed_or_mended() {
+    let known =
+        |name: &String| REPLAYED.contains(&name.as_str()) || MENDED.contains(&name.as_str());
+    let predictions = golden::names()
+        .into_iter()
+        .filter(|name| ["a-", "b-", "err-", "key-"].iter().any(|prefix| name.starts_with(prefix)));
+    let forgotten: Vec<_> = predictions.filter(|name| !known(name)).collect();
+    assert_eq!(forgotten, Vec::<String>::new());
+}

@@ -1,0 +1,148 @@
+//! Plays recorded requests to Parlor and compares what comes back, and what
+//! the model server got, with the recording.
+
+use std::collections::HashMap;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::flows::OPENAI_KEY;
+use crate::support::golden::{self, Golden};
+use crate::support::scripted::Received;
+use crate::support::shape::differences;
+use crate::support::{Caller, Flow, Parlor, Reply, Scripted, sse};
+
+/// What the model of the recordings always said, one word a token.
+pub const SENTENCE: &str =
+    "The quick brown fox jumps over the lazy dog and then it sleeps all day long. ";
+
+/// The recorded flows and the ids that they had.
+const FLOWS: [(&str, &str); 4] = [
+    ("a-llmchain", "b5b2c9a6-7858-4526-82fb-c1defcaa4e93"),
+    ("b-conversation", "54d84c37-3f57-4c00-841d-17f95e783c4d"),
+    ("g-protected", "6c32e393-5c1f-43b2-98b5-cd230946cd68"),
+    ("k-llmchain-nostream", "ce5bcd22-7603-4a73-83c7-1b0bc253cb3c"),
+];
+
+/// Headers that the client makes anew for each request.
+const OWN_HEADERS: [&str; 4] = ["host", "user-agent", "accept", "content-length"];
+
+/// A server with the recorded flows, and the model that they were recorded with.
+pub struct Stage {
+    pub server: Parlor,
+    pub model: Scripted,
+    /// The key that opens flow g.
+    pub key_of_flow_g: String,
+    ids: HashMap<&'static str, String>,
+}
+
+impl Stage {
+    /// Everything set up as it was when the exchanges were recorded.
+    pub async fn set() -> Self {
+        let server = Parlor::start();
+        let model = Scripted::saying(SENTENCE).await;
+        let credential = server.openai_credential().await;
+        let (key_id, key_of_flow_g) = server.api_key("of flow g").await;
+        let mut ids = HashMap::new();
+        for (name, recorded_id) in FLOWS {
+            let flow = Flow::golden(name).with_openai(&credential, &model.basepath());
+            let mut row = flow.row(name);
+            if name == "g-protected" {
+                row["apikeyid"] = Value::from(key_id.clone());
+            }
+            ids.insert(recorded_id, server.install_row(&row).await);
+        }
+        Self { server, model, key_of_flow_g, ids }
+    }
+
+    /// The id here of a flow by its file name.
+    pub fn flow(&self, name: &str) -> &str {
+        let (_, recorded_id) = FLOWS.iter().find(|(own, _)| *own == name).expect("a known flow");
+        &self.ids[recorded_id]
+    }
+
+    /// Sends a recorded request as anyone.
+    pub async fn send(&self, exchange: &Golden) -> Reply {
+        self.send_as(self.server.anyone(), exchange).await
+    }
+
+    /// Sends a recorded request; who calls is the test's business, so a
+    /// recorded key is left out.
+    pub async fn send_as(&self, mut caller: Caller, exchange: &Golden) -> Reply {
+        for (name, value) in &exchange.headers {
+            if !OWN_HEADERS.contains(&name.as_str()) && name != "authorization" {
+                caller = caller.with(name, value);
+            }
+        }
+        let path = self
+            .ids
+            .iter()
+            .fold(exchange.path.clone(), |path, (recorded, own)| path.replace(recorded, own));
+        let method = Method::from_bytes(exchange.method.as_bytes()).expect("a method");
+        let body = Some(exchange.body.clone()).filter(|body| !body.is_empty());
+        caller.send(method, &path, body).await
+    }
+
+    /// Plays an exchange and compares everything that a client, or the model
+    /// server, can see.
+    pub async fn replay(&self, name: &str) {
+        let exchange = golden::load(name);
+        self.model.take_received();
+        let reply = self.send(&exchange).await;
+        assert_same_answer(&exchange, &reply);
+        assert_same_upstream(name, &self.model.take_received());
+    }
+}
+
+/// Compares an answer with the recorded one: JSON by its keys, a stream by its
+/// events.
+pub fn assert_same_answer(exchange: &Golden, reply: &Reply) {
+    let name = &exchange.name;
+    let recorded = exchange.response();
+    assert_eq!(reply.status, recorded.status, "{name}: {reply:?}");
+    assert_eq!(reply.media_type(), recorded.media_type(), "{name}: {reply:?}");
+    if recorded.media_type() == "text/event-stream" {
+        assert_same_stream(exchange, reply);
+    } else {
+        let found = differences(&recorded.json(), &reply.json());
+        assert!(found.is_empty(), "{name}: {found:#?}\n{}", reply.body);
+    }
+}
+
+fn assert_same_stream(exchange: &Golden, reply: &Reply) {
+    let name = &exchange.name;
+    for header in ["cache-control", "x-accel-buffering"] {
+        let recorded = exchange.response().headers.iter().find(|(own, _)| own == header);
+        let recorded = recorded.map(|(_, value)| value.as_str());
+        assert_eq!(reply.header(header), recorded, "{name}: {header}");
+    }
+    let recorded = sse::parse(&exchange.response().body).expect("a recorded stream");
+    let ours = reply.events();
+    let names = |events: &[sse::Event]| events.iter().map(|e| e.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&recorded), "{name}: {ours:?}");
+    for (then, now) in recorded.iter().zip(&ours) {
+        let found = differences(&then.data, &now.data);
+        assert!(found.is_empty(), "{name}: {}: {found:#?}", then.name);
+    }
+}
+
+/// Compares what the model server got. How Parlor asks (streamed or not) is
+/// its own choice; what it asks is not.
+pub fn assert_same_upstream(name: &str, received: &[Received]) {
+    let recorded = golden::upstream_bodies(name);
+    assert_eq!(received.len(), recorded.len(), "{name}: calls upstream: {received:#?}");
+    for (then, now) in recorded.into_iter().zip(received) {
+        assert_eq!(now.path, "/v1/chat/completions", "{name}");
+        let bearer = format!("Bearer {OPENAI_KEY}");
+        assert_eq!(now.header("authorization"), Some(bearer.as_str()), "{name}");
+        assert_eq!(what_is_asked(now.body.clone()), what_is_asked(then), "{name}");
+    }
+}
+
+fn what_is_asked(mut body: Value) -> Value {
+    let map = body.as_object_mut().expect("a body upstream");
+    for key in ["stream", "stream_options", "n"] {
+        map.remove(key);
+    }
+    body
+}

@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod sse;
 
 pub(crate) mod anthropic;
+pub(crate) mod ollama;
 pub(crate) mod openai;
 
 #[cfg(test)]

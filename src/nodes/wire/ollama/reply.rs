@@ -1,0 +1,110 @@
+//! Replies of `/api/chat`: one line of JSON, or many of which the last is `done`.
+
+use parlor_schemas::Usage;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::NodeError;
+use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::wire::http::{Call, Reply, complaint};
+use crate::wire::sse::lines;
+
+#[derive(Deserialize)]
+struct Line {
+    message: Option<Message>,
+    #[serde(default)]
+    done: bool,
+    done_reason: Option<String>,
+    prompt_eval_count: Option<u64>,
+    eval_count: Option<u64>,
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: String,
+    tool_calls: Option<Vec<Called>>,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: Value,
+}
+
+/// Reads one reply that comes whole.
+pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+    let call = reply.call;
+    let body = reply.whole().await?;
+    let mut answer = ChatReply::default();
+    add(&mut answer, parse(&body, &call)?);
+    Ok(answer)
+}
+
+/// Reads a stream, and hands its text on as it arrives.
+pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+    let call = reply.call;
+    let mut lines = lines(reply);
+    let mut answer = ChatReply::default();
+    while let Some(line) = lines.next().await? {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let line = parse(line.as_bytes(), &call)?;
+        let is_done = line.done;
+        let start = answer.text.len();
+        add(&mut answer, line);
+        if answer.text.len() > start {
+            call.ctx.events.token(&answer.text[start..]).await?;
+        }
+        if is_done {
+            return Ok(answer);
+        }
+    }
+    Err(call.broken("broke off in the middle of its answer"))
+}
+
+fn parse(json: &[u8], call: &Call<'_>) -> Result<Line, NodeError> {
+    let line: Line = serde_json::from_slice(json)
+        .map_err(|_| call.broken("sent an answer that is no valid JSON"))?;
+    if line.error.is_some() {
+        // The status line said success before the error was known.
+        let message = complaint(json).unwrap_or_else(|| "an error without a message".to_owned());
+        return Err(call.status(500, &message, None));
+    }
+    Ok(line)
+}
+
+fn add(answer: &mut ChatReply, line: Line) {
+    if let Some(message) = line.message {
+        answer.text.push_str(&message.content);
+        answer.tool_calls.extend(message.tool_calls.into_iter().flatten().map(tool_call));
+    }
+    if !line.done {
+        return;
+    }
+    answer.finish = match line.done_reason.as_deref() {
+        Some("length") => FinishReason::Length,
+        _ if !answer.tool_calls.is_empty() => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    };
+    answer.usage = Usage {
+        input_tokens: line.prompt_eval_count.unwrap_or_default(),
+        output_tokens: line.eval_count.unwrap_or_default(),
+    };
+}
+
+/// A call with an id of ours: Ollama gives none.
+fn tool_call(called: Called) -> ToolCall {
+    let id = format!("call_{}", Uuid::new_v4().simple());
+    ToolCall { id, name: called.function.name, arguments: called.function.arguments }
+}

@@ -99,3 +99,6 @@ pub(crate) fn timeout(inputs: &Inputs) -> Result<Duration, NodeError> {
     let ms = inputs.integer("timeout", 1)?.and_then(|ms| u64::try_from(ms).ok());
     Ok(ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis))
 }
+
+#[cfg(test)]
+mod tests;

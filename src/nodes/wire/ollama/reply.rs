@@ -46,7 +46,11 @@ pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError>
     let call = reply.call;
     let body = reply.whole().await?;
     let mut answer = ChatReply::default();
-    add(&mut answer, parse(&body, &call)?);
+    let line = parse(&body, &call)?;
+    if !line.done {
+        return Err(call.broken("broke off in the middle of its answer"));
+    }
+    add(&mut answer, line);
     Ok(answer)
 }
 

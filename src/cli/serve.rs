@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use parlor_schemas::Scope;
+use parlor_schemas::{ChatflowId, Scope};
 
 use crate::app::Application;
 use crate::config::ServeArgs;
@@ -29,7 +29,7 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     let application = Application::build(&data_dir, &args).await?;
     let state = application.state().clone();
     let guarded = state.basic.is_some();
-    let example = if args.no_example { None } else { example::install(&state.store)? };
+    let example = if args.no_example { None } else { example_once(&state.store, &data_dir)? };
     let server = application.listen(Some(listener))?;
     println!("Parlor listens on http://{local}");
     if !guarded {
@@ -43,6 +43,20 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     drop(state);
     application.close().await;
     Ok(0)
+}
+
+/// Installs the example at the first start only: who deleted it does not want it back.
+fn example_once(
+    store: &Store,
+    data_dir: &Path,
+) -> anyhow::Result<Option<(ChatflowId, &'static str)>> {
+    let mark = data_dir.join("example.installed");
+    if mark.exists() {
+        return Ok(None);
+    }
+    let installed = example::install(store)?;
+    std::fs::write(&mark, b"")?;
+    Ok(installed)
 }
 
 /// Makes the first operator key. It is shown to a person at a terminal, or

@@ -40,6 +40,8 @@ pub struct PlanNode {
     pub output: Option<String>,
     /// The inputs by name.
     pub inputs: Vec<(String, PlanInput)>,
+    /// Whether the flow names a stored credential for it.
+    pub names_credential: bool,
     /// Its secrets.
     pub secrets: Option<Result<Secrets, String>>,
     /// The instance, where no request changes it. An error is the request's to hear.
@@ -136,6 +138,7 @@ fn plan_node(
         spec,
         output: node.data.output().map(str::to_owned),
         inputs: inputs.collect(),
+        names_credential: node.data.credential.is_some(),
         secrets: bind(node, spec),
         fixed: None,
     })
@@ -242,6 +245,10 @@ impl PlanNode {
     /// # Errors
     /// What the node says of its inputs.
     pub fn build(&self, values: Vec<(String, InputValue)>) -> Result<Instance, NodeError> {
+        // A node may do without a credential, but not without one that it names.
+        if let (true, Some(Err(how))) = (self.names_credential, &self.secrets) {
+            return Err(NodeError::MissingCredential(how.clone()));
+        }
         (self.spec.build)(&Inputs {
             id: self.id.clone(),
             label: self.label.clone(),

@@ -1,18 +1,23 @@
-//! `/api/v1/chatmessage/{id}`: the stored messages of one session.
+//! `/api/v1/chatmessage/{id}`: the stored messages of a session or a chatflow.
 
 use actix_web::{HttpResponse, web};
-use parlor_schemas::{ChatMessage, SessionId, SessionKey};
+use bytes::Bytes;
+use futures::stream;
+use parlor_schemas::{ChatMessage, ChatflowId, SessionId, SessionKey};
 use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
 use super::state::AppState;
-use crate::store::Order;
+use crate::store::{MessagePageQuery, Order};
+
+/// Messages that are read at once.
+const PAGE: usize = 500;
 
 /// What selects messages. Kept as pairs, so that nothing unknown is overlooked.
 type Query = web::Query<Vec<(String, String)>>;
 
-/// Messages of a session, oldest first unless `order` or `sort` says `DESC`.
+/// Messages of a session, or of the whole chatflow, oldest first unless `order` or `sort` says `DESC`.
 ///
 /// # Errors
 /// 400 for a selector that this version does not take; 404.
@@ -26,6 +31,8 @@ pub async fn list(
     let mut order = Order::Ascending;
     for (name, value) in query.iter() {
         match (name.as_str(), value.to_ascii_uppercase().as_str()) {
+            // No session has an empty id; Flowise answers this with no rows.
+            ("sessionId", "") => return Ok(HttpResponse::Ok().json(json!([]))),
             ("sessionId", _) => session = Some(parse_session(value)?),
             ("order" | "sort", "ASC") => {}
             ("order" | "sort", "DESC") => order = Order::Descending,
@@ -33,10 +40,48 @@ pub async fn list(
             _ => return Err(unknown(name)),
         }
     }
-    let session = session.ok_or_else(|| ApiError::bad("sessionId is missing"))?;
+    let Some(session) = session else { return Ok(all(state, flow.id, order)) };
     let key = SessionKey { chatflow: flow.id, session };
     let messages: Vec<ChatMessage> = state.store.history().session_messages(key, order).await?;
     Ok(HttpResponse::Ok().json(messages))
+}
+
+/// Every message of a chatflow as one JSON array, read and sent page by page:
+/// a long history never stands in memory.
+fn all(state: web::Data<AppState>, flow: ChatflowId, order: Order) -> HttpResponse {
+    let first = MessagePageQuery { order, limit: PAGE, ..MessagePageQuery::default() };
+    let pages = stream::unfold(Some((first, b'[')), move |at| {
+        let state = state.clone();
+        async move {
+            let (query, opener) = at?;
+            Some(match state.store.history().messages_of_chatflow(flow, query).await {
+                Ok(page) => {
+                    let next = page
+                        .next
+                        .map(|after| (MessagePageQuery { after: Some(after), ..query }, b','));
+                    (Ok(page_bytes(&page.messages, opener, next.is_none())), next)
+                }
+                // The array stays open, so that nobody takes it for the whole.
+                Err(error) => (Err(ApiError::from(error)), None),
+            })
+        }
+    });
+    HttpResponse::Ok().content_type("application/json").streaming(pages)
+}
+
+fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
+    let mut out = vec![opener];
+    for (at, message) in messages.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        // Writing plain data into memory has no way to fail.
+        let _ = serde_json::to_writer(&mut out, message);
+    }
+    if is_last {
+        out.push(b']');
+    }
+    out.into()
 }
 
 /// Deletes a session's messages, and the memory of its live actor with them.

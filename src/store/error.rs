@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 pub enum StoreError {
     /// A second server on one data folder.
     #[error(
-        "another Parlor server is using this data folder; stop it or give this one a folder of its own"
+        "this data folder is in use by another Parlor server; stop it or give this one a folder of its own"
     )]
     InUse,
     /// The folder was written by a later version.

@@ -1,7 +1,7 @@
 //! Which secret belongs to which node. Exports carry none, so they are bound
 //! by, in this order: the node's own credential id; the chatflow's map of node
-//! ids; the only stored credential of the kind; the provider's usual
-//! environment variable.
+//! ids; and, where the flow names none, the only stored credential of the kind
+//! or the provider's usual environment variable.
 
 use parlor_nodes::inputs::Secrets;
 use parlor_nodes::spec::CredentialSpec;
@@ -25,9 +25,11 @@ pub fn bind(
     let bound = own
         .and_then(|id| by_id_or_name(id, spec, store))
         .or_else(|| by_id_or_name(bindings.get(&node.id)?, spec, store))
-        .or_else(|| only_one(spec, store));
+        // Another credential never stands in for one that the flow names.
+        .or_else(|| if own.is_none() { only_one(spec, store) } else { None });
     match bound {
         Some(credential) => Ok(Secrets { fields: credential.plain_data, from_environment: false }),
+        None if own.is_some() => Err(how_to_bind(node, spec)),
         None => from_environment(spec).ok_or_else(|| how_to_bind(node, spec)),
     }
 }
@@ -71,7 +73,7 @@ fn how_to_bind(node: &FlowNode, spec: &CredentialSpec) -> String {
         names => format!(", or set {}", names.join(" and ")),
     };
     format!(
-        "{} has no {} credential: store one with POST /api/v1/credentials, or name one at import \
+        "{} has no usable {} credential: store one with POST /api/v1/credentials, or name one at import \
          with --credential {}=NAME{environment}",
         title(node),
         spec.kind,

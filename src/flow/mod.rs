@@ -4,7 +4,7 @@
 //! its chatflow; a request is bound to it without changing it.
 //!
 //! # Layout
-//! - [`file`]: the three shapes of an exported flow
+//! - [`mod@file`]: the three shapes of an exported flow
 //! - [`graph`]: order, ending node, streaming rule
 //! - [`text`]: `{{references}}` of saved inputs
 //! - [`plan`]: the compiled flow

@@ -27,23 +27,14 @@ pub fn install(store: &Store) -> Result<Option<(ChatflowId, &'static str)>, Stor
         return Ok(None);
     }
     let (model, shown) = choose_model();
-    let now = Timestamp::now();
     let flow = Chatflow {
-        id: ChatflowId::random(),
-        name: "Example conversation".into(),
-        flow_data: flow_data(&model).to_string(),
-        deployed: Some(true),
-        is_public: None,
-        apikeyid: None,
-        chatbot_config: None,
-        api_config: None,
-        analytic: None,
-        speech_to_text: None,
-        follow_up_prompts: None,
-        category: None,
         kind: Some("CHATFLOW".into()),
-        created_date: now,
-        updated_date: now,
+        ..Chatflow::new(
+            ChatflowId::random(),
+            "Example conversation".into(),
+            flow_data(&model).to_string(),
+            Timestamp::now(),
+        )
     };
     store.chatflows().put(&flow)?;
     Ok(Some((flow.id, shown)))

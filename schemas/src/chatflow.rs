@@ -54,6 +54,27 @@ pub struct Chatflow {
 }
 
 impl Chatflow {
+    /// A new chatflow without any settings.
+    pub fn new(id: ChatflowId, name: String, flow_data: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            flow_data,
+            deployed: None,
+            is_public: None,
+            apikeyid: None,
+            chatbot_config: None,
+            api_config: None,
+            analytic: None,
+            speech_to_text: None,
+            follow_up_prompts: None,
+            category: None,
+            kind: None,
+            created_date: now,
+            updated_date: now,
+        }
+    }
+
     /// The id of the key that guards predictions, if one does.
     pub fn guarding_key(&self) -> Option<&str> {
         self.apikeyid.as_deref().filter(|id| !id.is_empty())

@@ -68,7 +68,7 @@ pub async fn create(
     let required = |field: &str| ApiError::bad(format!("{field} is missing"));
     let name = text(&mut fields, "name")?.ok_or_else(|| required("name"))?;
     let flow_data = flow_data(&mut fields)?.ok_or_else(|| required("flowData"))?;
-    let mut flow = blank(id, name, flow_data, now);
+    let mut flow = Chatflow::new(id, name, flow_data, now);
     merge(&mut flow, &mut fields)?;
     store(state, flow, Some(bindings)).await
 }
@@ -139,26 +139,6 @@ async fn store(
     .await
     .map_err(|_| stopped())??;
     Ok(HttpResponse::Ok().json(flow))
-}
-
-fn blank(id: ChatflowId, name: String, flow_data: String, now: Timestamp) -> Chatflow {
-    Chatflow {
-        id,
-        name,
-        flow_data,
-        deployed: None,
-        is_public: None,
-        apikeyid: None,
-        chatbot_config: None,
-        api_config: None,
-        analytic: None,
-        speech_to_text: None,
-        follow_up_prompts: None,
-        category: None,
-        kind: None,
-        created_date: now,
-        updated_date: now,
-    }
 }
 
 /// Takes the documented columns; anything else in the body is left alone.

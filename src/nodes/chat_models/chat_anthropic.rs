@@ -1,14 +1,10 @@
 //! Flowise's `chatAnthropic`, version 8: the Messages API of Anthropic.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
-
-use crate::ctx::TurnCtx;
+use super::provider;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, ModelProfile};
-use crate::model::{ChatReply, ChatRequest, ImageDetail};
+use crate::instance::{Instance, ModelProfile};
+use crate::model::ImageDetail;
 use crate::spec::{CredentialSpec, Kind, NodeSpec, Param};
 use crate::wire::anthropic::{Anthropic, Settings};
 use crate::wire::{Endpoint, Key};
@@ -64,34 +60,5 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         },
     };
     let images = (inputs.boolean("allowImageUploads")? == Some(true)).then(ImageDetail::default);
-    let streams = inputs.boolean("streaming")?.unwrap_or(true);
-    Ok(Instance::ChatModel(Arc::new(ChatAnthropic { client, images, streams })))
-}
-
-struct ChatAnthropic {
-    client: Anthropic,
-    images: Option<ImageDetail>,
-    streams: bool,
-}
-
-impl ChatModel for ChatAnthropic {
-    fn profile(&self) -> ModelProfile {
-        ModelProfile { images: self.images, images_apart: false }
-    }
-
-    fn call<'a>(
-        &'a self,
-        request: ChatRequest,
-        ctx: &'a TurnCtx,
-        stream: bool,
-    ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
-        Box::pin(async move {
-            let reply = self.client.call(&request, ctx, stream && self.streams).await?;
-            // The provider was not asked to stream, but the client was promised the text.
-            if stream && !self.streams {
-                ctx.events.token(&reply.text).await?;
-            }
-            Ok(reply)
-        })
-    }
+    provider::model(inputs, client, ModelProfile { images, images_apart: false })
 }

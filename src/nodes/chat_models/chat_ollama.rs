@@ -1,16 +1,13 @@
 //! Flowise's `chatOllama`, version 5: a model on a server of one's own.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::chat_open_ai::stop_words;
-use crate::ctx::TurnCtx;
+use super::provider;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, ModelProfile};
-use crate::model::{ChatReply, ChatRequest, ImageDetail};
+use crate::instance::{Instance, ModelProfile};
+use crate::model::ImageDetail;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::wire::ollama::Ollama;
 
@@ -74,8 +71,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         json_mode: inputs.boolean("jsonMode")?.unwrap_or(false),
     };
     let images = (inputs.boolean("allowImageUploads")? == Some(true)).then(ImageDetail::default);
-    let streams = inputs.boolean("streaming")?.unwrap_or(true);
-    Ok(Instance::ChatModel(Arc::new(ChatOllama { client, images, streams })))
+    provider::model(inputs, client, ModelProfile { images, images_apart: false })
 }
 
 fn options(inputs: &Inputs) -> Result<Map<String, Value>, NodeError> {
@@ -95,32 +91,4 @@ fn options(inputs: &Inputs) -> Result<Map<String, Value>, NodeError> {
         options.insert("stop".to_owned(), stop.into());
     }
     Ok(options)
-}
-
-struct ChatOllama {
-    client: Ollama,
-    images: Option<ImageDetail>,
-    streams: bool,
-}
-
-impl ChatModel for ChatOllama {
-    fn profile(&self) -> ModelProfile {
-        ModelProfile { images: self.images, images_apart: false }
-    }
-
-    fn call<'a>(
-        &'a self,
-        request: ChatRequest,
-        ctx: &'a TurnCtx,
-        stream: bool,
-    ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
-        Box::pin(async move {
-            let reply = self.client.call(&request, ctx, stream && self.streams).await?;
-            // The provider was not asked to stream, but the client was promised the text.
-            if stream && !self.streams {
-                ctx.events.token(&reply.text).await?;
-            }
-            Ok(reply)
-        })
-    }
 }

@@ -1,17 +1,14 @@
 //! Flowise's `chatOpenAI`, version 8.1: Chat Completions of OpenAI, or of any
 //! server that speaks them at `basepath`.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::ctx::TurnCtx;
+use super::provider;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, ModelProfile};
-use crate::model::{ChatReply, ChatRequest, ImageDetail};
+use crate::instance::{Instance, ModelProfile};
+use crate::model::ImageDetail;
 use crate::spec::{CredentialSpec, Kind, NodeSpec, Param};
 use crate::wire::openai::{OpenAi, Settings};
 use crate::wire::{Endpoint, Key, timeout};
@@ -71,8 +68,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         settings: settings(inputs)?,
     };
     let images = images(inputs)?;
-    let streams = inputs.boolean("streaming")?.unwrap_or(true);
-    Ok(Instance::ChatModel(Arc::new(ChatOpenAi { client, images, streams })))
+    provider::model(inputs, client, ModelProfile { images, images_apart: true })
 }
 
 fn settings(inputs: &Inputs) -> Result<Settings, NodeError> {
@@ -125,32 +121,4 @@ fn headers(inputs: &Inputs) -> Result<HeaderMap, NodeError> {
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-struct ChatOpenAi {
-    client: OpenAi,
-    images: Option<ImageDetail>,
-    streams: bool,
-}
-
-impl ChatModel for ChatOpenAi {
-    fn profile(&self) -> ModelProfile {
-        ModelProfile { images: self.images, images_apart: true }
-    }
-
-    fn call<'a>(
-        &'a self,
-        request: ChatRequest,
-        ctx: &'a TurnCtx,
-        stream: bool,
-    ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
-        Box::pin(async move {
-            let reply = self.client.call(&request, ctx, stream && self.streams).await?;
-            // The provider was not asked to stream, but the client was promised the text.
-            if stream && !self.streams {
-                ctx.events.token(&reply.text).await?;
-            }
-            Ok(reply)
-        })
-    }
 }

@@ -2,6 +2,7 @@
 
 mod bm25;
 mod passages;
+mod provider;
 
 mod chat_anthropic;
 mod chat_ollama;

@@ -18,9 +18,40 @@ pub(crate) mod test_server;
 
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
+
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
+use crate::model::{ChatReply, ChatRequest};
+
+/// A client of one provider's protocol.
+pub(crate) trait ChatClient: Send + Sync {
+    /// Asks the model once; with `stream`, its words go to the turn's events.
+    fn call<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<ChatReply, NodeError>>;
+}
+
+macro_rules! chat_client {
+    ($($client:ty),*) => {$(
+        impl ChatClient for $client {
+            fn call<'a>(
+                &'a self,
+                request: &'a ChatRequest,
+                ctx: &'a TurnCtx,
+                stream: bool,
+            ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
+                <$client>::call(self, request, ctx, stream).boxed()
+            }
+        }
+    )*};
+}
+
+chat_client!(openai::OpenAi, anthropic::Anthropic, ollama::Ollama);
 
 /// How long a provider may take to its first byte where the node does not say.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,12 +1,18 @@
 //! One client per provider protocol, over one way to send and to read.
 //!
 //! - `http`: time limits, cancelling, retries and errors
-//! - `sse`: server-sent events and lines of JSON out of byte chunks
+//! - `frames`, `lines`, `sse`: lines of JSON and server-sent events out of byte chunks
+//! - `calls`: tool calls out of fragments; `json`: text that is not copied
 //! - `openai`, `anthropic`, `ollama`: bodies and replies
 //!
 //! A secret never leaves in an error text.
 
 pub(crate) mod http;
+
+pub(crate) mod calls;
+pub(crate) mod frames;
+pub(crate) mod json;
+pub(crate) mod lines;
 pub(crate) mod sse;
 
 pub(crate) mod anthropic;

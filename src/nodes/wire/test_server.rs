@@ -41,6 +41,24 @@ impl TestServer {
         Self { url, requests, task }
     }
 
+    /// Answers every request with these pieces, a moment apart, and keeps its
+    /// connections open; a connection's requests count once.
+    pub(crate) async fn keeping_alive(pieces: &'static [&'static [u8]]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                seen.lock().unwrap().push(String::new());
+                connections.spawn(keep_answering(stream, pieces));
+            }
+        });
+        Self { url, requests, task }
+    }
+
     /// How many requests came.
     pub(crate) fn n_requests(&self) -> usize {
         self.requests.lock().unwrap().len()
@@ -60,7 +78,7 @@ impl TestServer {
 
     /// The context with this server as every provider's address.
     pub(crate) fn serving(&self, mut ctx: TurnCtx) -> TurnCtx {
-        ctx.services = Arc::new(Serving { inner: ctx.services, url: self.url.clone() });
+        ctx.services = Arc::new(Serving { client: ctx.services.http(), url: self.url.clone() });
         ctx
     }
 }
@@ -68,6 +86,17 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+async fn keep_answering(mut stream: TcpStream, pieces: &[&[u8]]) {
+    stream.set_nodelay(true).unwrap();
+    let mut request = vec![0; 1 << 16];
+    while stream.read(&mut request).await.is_ok_and(|n_bytes| n_bytes > 0) {
+        for piece in pieces {
+            stream.write_all(piece).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -103,13 +132,13 @@ pub(crate) fn stream(body: &str) -> String {
 }
 
 struct Serving {
-    inner: Arc<dyn Services>,
+    client: reqwest::Client,
     url: String,
 }
 
 impl Services for Serving {
     fn http(&self) -> reqwest::Client {
-        self.inner.http()
+        self.client.clone()
     }
 
     fn provider_url(&self, _provider: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! The chat model nodes against a scripted provider.
 
+mod damage;
+
 use std::sync::Arc;
 
 use parlor_schemas::StreamEvent;

@@ -1,58 +1,68 @@
 //! Replies of the Messages API, whole and streamed.
-
-use std::collections::BTreeMap;
+//!
+//! An event is read into one flat struct: its type comes first, but an enum
+//! tagged by it would be copied once more before it is read.
 
 use parlor_schemas::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::NodeError;
-use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::model::{ChatReply, FinishReason};
+use crate::wire::calls::{CallFragments, Fragment};
+use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
-use crate::wire::openai::reply::arguments;
-use crate::wire::sse::events;
+use crate::wire::json::Text;
+use crate::wire::sse::SseEvents;
 
 #[derive(Deserialize)]
-struct Whole {
-    content: Vec<Block>,
-    stop_reason: Option<String>,
+struct Whole<'a> {
+    #[serde(borrow)]
+    content: Vec<Block<'a>>,
+    stop_reason: Option<Stop>,
     usage: Option<Tokens>,
 }
 
+/// A block: a text, a call, or one that is not shown (thinking).
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
-    Text {
-        text: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-        input: Value,
-    },
-    /// Thinking, and kinds of the future.
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: BlockKind,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    input: Option<Value>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum BlockKind {
+    Text,
+    ToolUse,
     #[serde(other)]
     Other,
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockStart {
-        index: usize,
-        content_block: Block,
-    },
-    ContentBlockDelta {
-        index: usize,
-        delta: Delta,
-    },
-    MessageDelta {
-        delta: Finish,
-        usage: Option<Tokens>,
-    },
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    #[serde(default)]
+    index: usize,
+    message: Option<Start>,
+    #[serde(borrow)]
+    content_block: Option<Block<'a>>,
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    usage: Option<Tokens>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum EventKind {
     MessageStop,
     Error,
     #[serde(other)]
@@ -64,23 +74,28 @@ struct Start {
     usage: Option<Tokens>,
 }
 
+/// What a `text_delta`, an `input_json_delta` or a `message_delta` brings.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: String },
+struct Delta<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    partial_json: Option<Text<'a>>,
+    stop_reason: Option<Stop>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum Stop {
+    MaxTokens,
+    ModelContextWindowExceeded,
+    ToolUse,
+    Refusal,
     #[serde(other)]
-    Other,
+    Ended,
 }
 
-#[derive(Deserialize)]
-struct Finish {
-    stop_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone, Copy)]
 struct Tokens {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
@@ -95,11 +110,11 @@ pub(super) async fn read_whole(
 ) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
-    let whole: Whole = serde_json::from_slice(&body).map_err(|_| no_json(&call))?;
-    let mut answer = Answer { finish: whole.stop_reason, ..Answer::default() };
+    let whole: Whole<'_> = serde_json::from_slice(&body).map_err(|_| no_json(&call))?;
+    let mut answer = Answer { stop: whole.stop_reason, ..Answer::default() };
     answer.count(whole.usage);
-    for (index, block) in whole.content.into_iter().enumerate() {
-        answer.begin(index, block);
+    for (index, block) in whole.content.iter().enumerate() {
+        answer.begin(index, block, &call)?;
     }
     answer.done(schema, &call)
 }
@@ -110,23 +125,24 @@ pub(super) async fn read_stream(
     schema: Option<&str>,
 ) -> Result<ChatReply, NodeError> {
     let call = reply.call;
-    let mut events = events(reply);
+    let mut events = FrameStream::<SseEvents>::new(reply);
     let mut answer = Answer::default();
-    while !answer.is_whole {
-        let event = match events.next().await {
-            Err(NodeError::UpstreamBroken { .. }) if answer.finish.is_some() => None,
-            event => event?,
+    loop {
+        let Some(data) = events.next().await? else {
+            return Err(call.broken("broke off in the middle of its answer"));
         };
-        match event {
-            Some(event) => answer.event(&event.data, &call).await?,
-            None if answer.finish.is_some() => break,
-            None => return Err(call.broken("broke off in the middle of its answer")),
+        let event: Event<'_> = serde_json::from_slice(data).map_err(|_| no_json(&call))?;
+        match event.kind {
+            EventKind::MessageStop => break,
+            EventKind::Error => return Err(complained(data, &call)),
+            EventKind::Other => answer.event(&event, &call).await?,
         }
     }
-    let n_streamed = answer.text.len();
+    events.drain().await;
+    let has_streamed = !answer.text.is_empty();
     let reply = answer.done(schema, &call)?;
     // An answer that came as a tool's arguments was not streamed as text.
-    if n_streamed == 0 && !reply.text.is_empty() {
+    if !has_streamed && !reply.text.is_empty() {
         call.ctx.events.token(&reply.text).await?;
     }
     Ok(reply)
@@ -136,79 +152,81 @@ fn no_json(call: &Call<'_>) -> NodeError {
     call.broken("sent an answer that is no valid JSON")
 }
 
+/// The error of a stream that had begun with success.
+fn complained(data: &[u8], call: &Call<'_>) -> NodeError {
+    #[derive(Deserialize)]
+    struct Complaint {
+        error: Kind,
+    }
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    let kind = serde_json::from_slice(data).map(|complaint: Complaint| complaint.error.r#type);
+    // The statuses of Anthropic's API reference, "Errors".
+    let status = match kind.as_deref() {
+        Ok("rate_limit_error") => 429,
+        Ok("timeout_error") => 504,
+        Ok("overloaded_error") => 529,
+        _ => 500,
+    };
+    let message = complaint(data).unwrap_or_else(|| "an error without a message".to_owned());
+    call.status(status, &message, None)
+}
+
 /// An answer that is being put together.
 #[derive(Default)]
 struct Answer {
     text: String,
-    calls: BTreeMap<usize, Partial>,
-    finish: Option<String>,
+    calls: CallFragments,
+    stop: Option<Stop>,
     usage: Usage,
-    is_whole: bool,
-}
-
-struct Partial {
-    id: String,
-    name: String,
-    input: Value,
-    /// The input in fragments, in place of `input` when there are any.
-    json: String,
+    /// Input tokens by their kind: fresh, written to a cache, read from it.
+    input: [u64; 3],
 }
 
 impl Answer {
-    async fn event(&mut self, data: &str, call: &Call<'_>) -> Result<(), NodeError> {
-        match serde_json::from_str(data).map_err(|_| no_json(call))? {
-            Event::MessageStart { message } => self.count(message.usage),
-            Event::ContentBlockStart { index, content_block } => {
-                let start = self.text.len();
-                self.begin(index, content_block);
-                if self.text.len() > start {
-                    call.ctx.events.token(&self.text[start..]).await?;
-                }
+    async fn event(&mut self, event: &Event<'_>, call: &Call<'_>) -> Result<(), NodeError> {
+        self.count(event.message.as_ref().and_then(|start| start.usage));
+        self.count(event.usage);
+        if let Some(block) = &event.content_block {
+            let start = self.text.len();
+            self.begin(event.index, block, call)?;
+            if self.text.len() > start {
+                call.ctx.events.token(&self.text[start..]).await?;
             }
-            Event::ContentBlockDelta { index, delta } => self.delta(index, delta, call).await?,
-            Event::MessageDelta { delta, usage } => {
-                self.finish = delta.stop_reason.or(self.finish.take());
-                self.count(usage);
-            }
-            Event::MessageStop => self.is_whole = true,
-            Event::Error => {
-                // The status line said success before the error was known.
-                let message = complaint(data.as_bytes());
-                let message = message.as_deref().unwrap_or("an error without a message");
-                return Err(call.status(500, message, None));
-            }
-            Event::Other => {}
+        }
+        let Some(delta) = &event.delta else { return Ok(()) };
+        self.stop = delta.stop_reason.or(self.stop);
+        // The provider's own tools stream their input too.
+        if let Some(json) = &delta.partial_json
+            && self.calls.has(event.index)
+        {
+            let arguments = Fragment { index: event.index, arguments: json, ..Fragment::default() };
+            self.calls.add(&arguments, call)?;
+        }
+        if let Some(text) = &delta.text {
+            self.text.push_str(text);
+            call.ctx.events.token(text).await?;
         }
         Ok(())
     }
 
-    fn begin(&mut self, index: usize, block: Block) {
-        match block {
-            Block::Text { text } => self.text.push_str(&text),
-            Block::ToolUse { id, name, input } => {
-                self.calls.insert(index, Partial { id, name, input, json: String::new() });
+    fn begin(&mut self, index: usize, block: &Block<'_>, call: &Call<'_>) -> Result<(), NodeError> {
+        match block.kind {
+            BlockKind::Text => self.text.push_str(block.text.as_deref().unwrap_or_default()),
+            BlockKind::ToolUse => {
+                // A stream begins with `{}` and sends the arguments in pieces.
+                let input = block
+                    .input
+                    .as_ref()
+                    .filter(|input| input.as_object().is_none_or(|map| !map.is_empty()));
+                let arguments = input.map(Value::to_string).unwrap_or_default();
+                let id = block.id.as_deref().unwrap_or_default();
+                let name = block.name.as_deref().unwrap_or_default();
+                self.calls.add(&Fragment { index, id, name, arguments: &arguments }, call)?;
             }
-            Block::Other => {}
-        }
-    }
-
-    async fn delta(
-        &mut self,
-        index: usize,
-        delta: Delta,
-        call: &Call<'_>,
-    ) -> Result<(), NodeError> {
-        match delta {
-            Delta::Text { text } => {
-                call.ctx.events.token(&text).await?;
-                self.text.push_str(&text);
-            }
-            Delta::InputJson { partial_json } => {
-                if let Some(partial) = self.calls.get_mut(&index) {
-                    partial.json.push_str(&partial_json);
-                }
-            }
-            Delta::Other => {}
+            BlockKind::Other => {}
         }
         Ok(())
     }
@@ -216,31 +234,30 @@ impl Answer {
     /// Takes over a count; later ones include earlier ones.
     fn count(&mut self, tokens: Option<Tokens>) {
         let Some(tokens) = tokens else { return };
-        let cached = [tokens.cache_creation_input_tokens, tokens.cache_read_input_tokens];
-        if let Some(input) = tokens.input_tokens {
-            let cached: u64 = cached.into_iter().flatten().sum();
-            self.usage.input_tokens = input.saturating_add(cached);
+        let counted = [
+            tokens.input_tokens,
+            tokens.cache_creation_input_tokens,
+            tokens.cache_read_input_tokens,
+        ];
+        for (sum, counted) in self.input.iter_mut().zip(counted) {
+            *sum = counted.unwrap_or(*sum);
         }
+        self.usage.input_tokens = self.input.iter().fold(0, |sum, n| sum.saturating_add(*n));
         self.usage.output_tokens = tokens.output_tokens.unwrap_or(self.usage.output_tokens);
     }
 
     fn done(self, schema: Option<&str>, call: &Call<'_>) -> Result<ChatReply, NodeError> {
-        let mut finish = match self.finish.as_deref() {
-            Some("max_tokens") => FinishReason::Length,
-            Some("tool_use") => FinishReason::ToolCalls,
-            Some("refusal") => FinishReason::ContentFilter,
-            _ => FinishReason::Stop,
+        let mut finish = match self.stop {
+            Some(Stop::MaxTokens | Stop::ModelContextWindowExceeded) => FinishReason::Length,
+            Some(Stop::ToolUse) => FinishReason::ToolCalls,
+            Some(Stop::Refusal) => FinishReason::ContentFilter,
+            Some(Stop::Ended) | None => FinishReason::Stop,
         };
-        let mut text = self.text;
-        let mut tool_calls = Vec::new();
-        for Partial { id, name, input, json } in self.calls.into_values() {
-            let arguments = if json.is_empty() { input } else { arguments(&json, call)? };
-            if schema == Some(name.as_str()) {
-                text = arguments.to_string();
-                finish = FinishReason::Stop;
-            } else {
-                tool_calls.push(ToolCall { id, name, arguments });
-            }
+        let (mut text, mut tool_calls) = (self.text, self.calls.done(call)?);
+        let answers = |name: &str| schema == Some(name);
+        if let Some(at) = tool_calls.iter().position(|called| answers(&called.name)) {
+            text = tool_calls.swap_remove(at).arguments.to_string();
+            finish = FinishReason::Stop;
         }
         Ok(ChatReply { text, tool_calls, finish, usage: self.usage })
     }

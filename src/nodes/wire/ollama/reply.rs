@@ -4,12 +4,13 @@ use parlor_schemas::Usage;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::wire::calls::new_id;
+use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
-use crate::wire::sse::lines;
+use crate::wire::lines::JsonLines;
 
 #[derive(Deserialize)]
 struct Line {
@@ -31,6 +32,7 @@ struct Message {
 
 #[derive(Deserialize)]
 struct Called {
+    id: Option<String>,
     function: Function,
 }
 
@@ -57,13 +59,10 @@ pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError>
 /// Reads a stream, and hands its text on as it arrives.
 pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
-    let mut lines = lines(reply);
+    let mut lines = FrameStream::<JsonLines>::new(reply);
     let mut answer = ChatReply::default();
     while let Some(line) = lines.next().await? {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let line = parse(line.as_bytes(), &call)?;
+        let line = parse(line, &call)?;
         let is_done = line.done;
         let start = answer.text.len();
         add(&mut answer, line);
@@ -71,6 +70,7 @@ pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError
             call.ctx.events.token(&answer.text[start..]).await?;
         }
         if is_done {
+            lines.drain().await;
             return Ok(answer);
         }
     }
@@ -107,8 +107,8 @@ fn add(answer: &mut ChatReply, line: Line) {
     };
 }
 
-/// A call with an id of ours: Ollama gives none.
+/// A call with an id of ours where there is none, as of older versions of Ollama.
 fn tool_call(called: Called) -> ToolCall {
-    let id = format!("call_{}", Uuid::new_v4().simple());
+    let id = called.id.filter(|id| !id.is_empty()).unwrap_or_else(new_id);
     ToolCall { id, name: called.function.name, arguments: called.function.arguments }
 }

@@ -1,51 +1,74 @@
-//! Replies of Chat Completions, whole and streamed.
-
-use std::collections::BTreeMap;
+//! Replies of Chat Completions. A reply that comes whole is read as a stream
+//! of one chunk.
 
 use parlor_schemas::Usage;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::error::NodeError;
-use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::model::{ChatReply, FinishReason};
+use crate::wire::calls::{CallFragments, Fragment};
+use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
-use crate::wire::sse::events;
+use crate::wire::json::Text;
+use crate::wire::sse::SseEvents;
 
 #[derive(Deserialize)]
-struct Completion {
-    choices: Option<Vec<Choice>>,
+struct Completion<'a> {
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
     usage: Option<Tokens>,
     error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
-    /// The whole message.
-    message: Option<Delta>,
-    /// A piece of it.
-    delta: Option<Delta>,
-    finish_reason: Option<String>,
+struct Choice<'a> {
+    /// A piece of the message, or all of it.
+    #[serde(borrow, alias = "message")]
+    delta: Option<Delta<'a>>,
+    finish_reason: Option<Finish>,
 }
 
 #[derive(Deserialize)]
-struct Delta {
-    content: Option<String>,
-    tool_calls: Option<Vec<Fragment>>,
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    /// Stands in place of the content when the model declines a schema.
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<CallPiece<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Fragment {
+struct CallPiece<'a> {
     index: Option<usize>,
-    id: Option<String>,
-    function: Option<Function>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Function {
-    name: Option<String>,
-    arguments: Option<String>,
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    arguments: Option<Text<'a>>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum Finish {
+    /// Some servers send an empty reason until there is one.
+    #[serde(rename = "")]
+    NotYet,
+    Length,
+    ToolCalls,
+    FunctionCall,
+    ContentFilter,
+    #[serde(other)]
+    Stop,
 }
 
 #[derive(Deserialize)]
@@ -58,45 +81,40 @@ struct Tokens {
 pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
-    let completion = parse(&body, &call)?;
     let mut answer = Answer::default();
-    let mut choices = completion.choices.unwrap_or_default().into_iter();
-    let Some(choice) = choices.next() else {
+    answer.take(parse(&body, &call)?, &call)?;
+    if !answer.has_begun {
         return Err(call.broken("sent a reply without an answer"));
-    };
-    if let Some(message) = choice.message {
-        answer.text = message.content.unwrap_or_default();
-        answer.calls.add(message.tool_calls);
     }
-    answer.finish = choice.finish_reason;
-    answer.usage = completion.usage;
     answer.done(&call)
 }
 
 /// Reads a stream, and hands its text on as it arrives.
 pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
-    let mut events = events(reply);
+    let mut events = FrameStream::<SseEvents>::new(reply);
     let mut answer = Answer::default();
-    let mut is_done = false;
-    while !is_done {
-        let event = match events.next().await {
-            // Some servers hang up after the finish without an orderly end.
-            Err(NodeError::UpstreamBroken { .. }) if answer.finish.is_some() => None,
-            event => event?,
-        };
-        match event {
-            Some(event) if event.data.trim() == "[DONE]" => is_done = true,
-            Some(event) => answer.chunk(parse(event.data.as_bytes(), &call)?, &call).await?,
-            None if answer.finish.is_some() => is_done = true,
-            None => return Err(call.broken("broke off in the middle of its answer")),
+    while let Some(data) = events.next().await? {
+        let data = data.trim_ascii();
+        if data == b"[DONE]" {
+            events.drain().await;
+            return answer.done(&call);
         }
+        if !data.is_empty()
+            && let Some(text) = answer.take(parse(data, &call)?, &call)?
+        {
+            call.ctx.events.token(&text).await?;
+        }
+    }
+    // Some servers end the stream in good order without the last word.
+    if answer.finish.is_none() {
+        return Err(call.broken("broke off in the middle of its answer"));
     }
     answer.done(&call)
 }
 
-fn parse(json: &[u8], call: &Call<'_>) -> Result<Completion, NodeError> {
-    let completion: Completion = serde_json::from_slice(json)
+fn parse<'a>(json: &'a [u8], call: &Call<'_>) -> Result<Completion<'a>, NodeError> {
+    let completion: Completion<'a> = serde_json::from_slice(json)
         .map_err(|_| call.broken("sent an answer that is no valid JSON"))?;
     if completion.error.is_some() {
         // The status line said success before the error was known.
@@ -110,92 +128,65 @@ fn parse(json: &[u8], call: &Call<'_>) -> Result<Completion, NodeError> {
 #[derive(Default)]
 struct Answer {
     text: String,
-    calls: Calls,
-    finish: Option<String>,
-    usage: Option<Tokens>,
+    calls: CallFragments,
+    finish: Option<Finish>,
+    usage: Usage,
+    has_begun: bool,
+    is_refused: bool,
 }
 
 impl Answer {
-    async fn chunk(&mut self, chunk: Completion, call: &Call<'_>) -> Result<(), NodeError> {
-        self.usage = chunk.usage.or(self.usage.take());
-        let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() else {
-            return Ok(());
-        };
-        self.finish = choice.finish_reason.or(self.finish.take());
-        let Some(delta) = choice.delta else { return Ok(()) };
-        self.calls.add(delta.tool_calls);
-        if let Some(content) = delta.content {
-            call.ctx.events.token(&content).await?;
-            self.text.push_str(&content);
+    /// Adds a chunk, and gives back the piece of text in it.
+    fn take<'a>(
+        &mut self,
+        chunk: Completion<'a>,
+        call: &Call<'_>,
+    ) -> Result<Option<Text<'a>>, NodeError> {
+        if let Some(tokens) = chunk.usage {
+            self.usage = Usage {
+                input_tokens: tokens.prompt_tokens.unwrap_or_default(),
+                output_tokens: tokens.completion_tokens.unwrap_or_default(),
+            };
         }
-        Ok(())
+        let Some(choice) = chunk.choices.into_iter().flatten().next() else { return Ok(None) };
+        let finish = choice.finish_reason.filter(|reason| !matches!(reason, Finish::NotYet));
+        self.finish = finish.or(self.finish);
+        let Some(delta) = choice.delta else { return Ok(None) };
+        self.has_begun = true;
+        for piece in delta.tool_calls.into_iter().flatten() {
+            self.add_call(&piece, call)?;
+        }
+        self.is_refused |= delta.refusal.is_some();
+        let text = delta.content.or(delta.refusal);
+        self.text.push_str(text.as_deref().unwrap_or_default());
+        Ok(text)
+    }
+
+    fn add_call(&mut self, piece: &CallPiece<'_>, call: &Call<'_>) -> Result<(), NodeError> {
+        let id = piece.id.as_deref().unwrap_or_default();
+        let function = piece.function.as_ref();
+        // Without an index, an id begins a call and its absence continues the last.
+        let n_calls = self.calls.len();
+        let unnumbered = if id.is_empty() { n_calls.saturating_sub(1) } else { n_calls };
+        let fragment = Fragment {
+            index: piece.index.unwrap_or(unnumbered),
+            id,
+            name: function.and_then(|f| f.name.as_deref()).unwrap_or_default(),
+            arguments: function.and_then(|f| f.arguments.as_deref()).unwrap_or_default(),
+        };
+        self.calls.add(&fragment, call)
     }
 
     fn done(self, call: &Call<'_>) -> Result<ChatReply, NodeError> {
-        let usage = self.usage.map_or_else(Usage::default, |tokens| Usage {
-            input_tokens: tokens.prompt_tokens.unwrap_or_default(),
-            output_tokens: tokens.completion_tokens.unwrap_or_default(),
-        });
-        let finish = match self.finish.as_deref() {
-            Some("length") => FinishReason::Length,
-            Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
-            Some("content_filter") => FinishReason::ContentFilter,
+        let finish = match self.finish {
+            Some(Finish::Length) => FinishReason::Length,
+            Some(Finish::ContentFilter) => FinishReason::ContentFilter,
+            _ if self.is_refused => FinishReason::ContentFilter,
+            // A forced call ends with `stop`.
+            _ if self.calls.len() > 0 => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         };
-        Ok(ChatReply { text: self.text, tool_calls: self.calls.done(call)?, finish, usage })
+        let tool_calls = self.calls.done(call)?;
+        Ok(ChatReply { text: self.text, tool_calls, finish, usage: self.usage })
     }
-}
-
-/// Calls by their index, in fragments.
-#[derive(Default)]
-struct Calls(BTreeMap<usize, Partial>);
-
-#[derive(Default)]
-struct Partial {
-    id: String,
-    name: String,
-    arguments: String,
-}
-
-impl Calls {
-    fn add(&mut self, fragments: Option<Vec<Fragment>>) {
-        for fragment in fragments.unwrap_or_default() {
-            // Whole calls need no index.
-            let index = fragment.index.unwrap_or(self.0.len());
-            let partial = self.0.entry(index).or_default();
-            if let Some(id) = fragment.id.filter(|id| !id.is_empty()) {
-                partial.id = id;
-            }
-            let Some(function) = fragment.function else { continue };
-            if let Some(name) = function.name.filter(|name| !name.is_empty()) {
-                partial.name = name;
-            }
-            partial.arguments.push_str(&function.arguments.unwrap_or_default());
-        }
-    }
-
-    fn done(self, call: &Call<'_>) -> Result<Vec<ToolCall>, NodeError> {
-        self.0.into_values().map(|partial| partial.done(call)).collect()
-    }
-}
-
-impl Partial {
-    fn done(self, call: &Call<'_>) -> Result<ToolCall, NodeError> {
-        let id =
-            if self.id.is_empty() { format!("call_{}", Uuid::new_v4().simple()) } else { self.id };
-        let arguments = arguments(&self.arguments, call)?;
-        Ok(ToolCall { id, name: self.name, arguments })
-    }
-}
-
-/// The arguments of a call; none at all is an empty object.
-///
-/// # Errors
-/// [`NodeError::UpstreamBroken`] when they are no JSON.
-pub(crate) fn arguments(json: &str, call: &Call<'_>) -> Result<Value, NodeError> {
-    if json.trim().is_empty() {
-        return Ok(Value::Object(Map::new()));
-    }
-    serde_json::from_str(json)
-        .map_err(|_| call.broken("called a tool with arguments that are no valid JSON"))
 }

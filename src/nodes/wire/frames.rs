@@ -1,0 +1,99 @@
+//! A reply that comes in frames: events of a stream, or lines of JSON.
+
+use std::time::Duration;
+
+use super::http::Reply;
+use crate::error::NodeError;
+
+/// Longest frame. A token is a few bytes; a whole tool call of an Ollama
+/// stream is one frame.
+pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
+
+/// How long an answer that is complete waits for the end of its stream.
+const DRAIN_TIME: Duration = Duration::from_millis(10);
+
+/// A frame over [`MAX_FRAME_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameError;
+
+/// Finds frames in bytes that come in pieces.
+pub(crate) trait Frames: Default {
+    /// Takes the next piece.
+    fn push(&mut self, piece: &[u8]);
+
+    /// Steps to the next frame; false when more bytes are needed.
+    fn advance(&mut self) -> Result<bool, FrameError>;
+
+    /// Steps to what is left when no more bytes come; false when nothing is.
+    fn finish(&mut self) -> Result<bool, FrameError>;
+
+    /// The frame that was stepped to, not checked for UTF-8: the JSON parser does that.
+    fn data(&self) -> &[u8];
+}
+
+/// The frames of one reply.
+pub(crate) struct FrameStream<'e, F> {
+    reply: Reply<'e>,
+    frames: F,
+}
+
+impl<'e, F: Frames> FrameStream<'e, F> {
+    /// The frames of this reply.
+    pub(crate) fn new(reply: Reply<'e>) -> Self {
+        Self { reply, frames: F::default() }
+    }
+
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// What [`Reply::chunk`] says, or a frame over the bound.
+    pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>, NodeError> {
+        while !self.checked(F::advance)? {
+            match self.reply.chunk().await? {
+                Some(piece) => self.frames.push(&piece),
+                None if self.checked(F::finish)? => break,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(self.frames.data()))
+    }
+
+    /// Reads to the end of a reply whose last frame was seen, so that its
+    /// connection can be used again. The end is usually there already.
+    pub(crate) async fn drain(mut self) {
+        let rest = async { while let Ok(Some(_)) = self.reply.chunk().await {} };
+        // A server that keeps the stream open costs the connection, not the turn.
+        let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+    }
+
+    fn checked(
+        &mut self,
+        step: impl Fn(&mut F) -> Result<bool, FrameError>,
+    ) -> Result<bool, NodeError> {
+        step(&mut self.frames)
+            .map_err(|FrameError| self.reply.call.broken("sent a piece of more than 1 MiB"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::{FrameError, Frames};
+
+    /// All frames of a stream that comes in these pieces.
+    pub(crate) fn collect<'a, F: Frames>(
+        mut frames: F,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Vec<u8>>, FrameError> {
+        let mut all = Vec::new();
+        for piece in pieces {
+            frames.push(piece);
+            while frames.advance()? {
+                all.push(frames.data().to_vec());
+            }
+        }
+        while frames.finish()? {
+            all.push(frames.data().to_vec());
+        }
+        Ok(all)
+    }
+}

@@ -2,6 +2,7 @@
 //! retries, bounded bodies, and errors that tell no secrets.
 
 mod budget;
+mod pause;
 mod refusal;
 
 use std::time::Duration;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::time::{Instant, sleep, timeout_at};
-use uuid::Uuid;
 
 pub(crate) use budget::RetryBudget;
 pub(crate) use refusal::complaint;
@@ -18,8 +18,9 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 
 const MAX_RETRIES: u32 = 2;
-/// A provider that asks for a longer pause is not waited for.
-const MAX_PAUSE_S: u64 = 5;
+/// The whole of a call: a provider that drips a byte now and then must not
+/// hold a turn for ever.
+pub(crate) const MAX_CALL: Duration = Duration::from_secs(600);
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 const MAX_BODY_BYTES: usize = 32 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -37,6 +38,8 @@ pub(crate) struct Call<'a> {
     timeout: Duration,
     /// The time between two chunks.
     silence: Duration,
+    /// The time of the whole call.
+    longest: Duration,
     /// What is cut out of error texts.
     secrets: &'a [String],
     budget: &'a RetryBudget,
@@ -50,6 +53,8 @@ pub(crate) struct Reply<'a> {
     /// When the next chunk must be there, and the limit that this comes from.
     due: Instant,
     limit: Duration,
+    /// When all of it must be there.
+    end: Instant,
     n_bytes: usize,
 }
 
@@ -67,7 +72,15 @@ impl<'a> Call<'a> {
         timeout: Duration,
         secrets: &'a [String],
     ) -> Self {
-        Self { provider, ctx, timeout, silence: MAX_SILENCE, secrets, budget: &BUDGET }
+        Self {
+            provider,
+            ctx,
+            timeout,
+            silence: MAX_SILENCE,
+            longest: MAX_CALL,
+            secrets,
+            budget: &BUDGET,
+        }
     }
 
     /// Sends what `build` makes, anew for each try.
@@ -80,7 +93,8 @@ impl<'a> Call<'a> {
         build: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply<'a>, NodeError> {
         let client = self.ctx.services.http();
-        let due = Instant::now() + self.timeout;
+        let now = Instant::now();
+        let (due, end) = (now + self.timeout, now + self.longest);
         self.budget.deposit();
         let mut n_retries = 0;
         loop {
@@ -92,11 +106,14 @@ impl<'a> Call<'a> {
                         response,
                         due,
                         limit: self.timeout,
+                        end,
                         n_bytes: 0,
                     });
                 }
-                Ok(response) => self.within(due, self.timeout, self.refused(response)).await?,
-                Err(error) => self.unsent(&error),
+                Ok(response) => {
+                    self.within(due, self.timeout, self.refused(response, n_retries)).await?
+                }
+                Err(error) => self.unsent(&error, n_retries),
             };
             let pause = failure.pause.filter(|pause| {
                 n_retries < MAX_RETRIES && Instant::now() + *pause < due && self.budget.withdraw()
@@ -144,10 +161,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn refused(&self, mut response: Response) -> Failure {
+    async fn refused(&self, mut response: Response, n_retries: u32) -> Failure {
         let status = response.status().as_u16();
-        let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after_s = asked.and_then(|seconds| seconds.trim().parse::<u64>().ok());
+        let asked = pause::asked_for(response.headers());
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             let room = MAX_ERROR_BYTES - body.len();
@@ -157,24 +173,20 @@ impl<'a> Call<'a> {
             }
         }
         let message = complaint(&body).unwrap_or_else(|| "an error page".to_owned());
-        let pause = match (status, retry_after_s) {
-            (408 | 409 | 429 | 500..=599, Some(seconds)) => {
-                (seconds <= MAX_PAUSE_S).then(|| Duration::from_secs(seconds))
-            }
-            (408 | 409 | 429 | 500..=599, None) => Some(jittered_pause()),
-            _ => None,
-        };
+        let pause = pause::after(status, asked, n_retries);
+        // Rounded up: who comes back early is refused again.
+        let retry_after_s = asked.map(|asked| asked.as_secs_f64().ceil() as u64);
         Failure { error: self.status(status, &message, retry_after_s), pause }
     }
 
     /// The library's own words can hold the address, so they stay inside.
-    fn unsent(&self, error: &reqwest::Error) -> Failure {
+    fn unsent(&self, error: &reqwest::Error, n_retries: u32) -> Failure {
         if error.is_builder() {
             return Failure { error: self.broken("has no valid address"), pause: None };
         }
         if error.is_connect() {
             let error = self.broken("could not be reached");
-            return Failure { error, pause: Some(jittered_pause()) };
+            return Failure { error, pause: Some(pause::jittered(n_retries)) };
         }
         // The provider may have begun to work, so the request is not repeated.
         Failure { error: self.broken("broke off before it answered"), pause: None }
@@ -190,8 +202,11 @@ impl Reply<'_> {
         let call = self.call;
         let chunk = call.within(self.due, self.limit, self.response.chunk()).await?;
         let chunk = chunk.map_err(|_| call.broken("broke off in the middle of its answer"))?;
+        self.due = Instant::now() + call.silence;
         self.limit = call.silence;
-        self.due = Instant::now() + self.limit;
+        if self.due > self.end {
+            (self.due, self.limit) = (self.end, call.longest);
+        }
         self.n_bytes += chunk.as_ref().map_or(0, Bytes::len);
         if self.n_bytes > MAX_BODY_BYTES {
             return Err(call.broken("sent an answer of more than 32 MiB"));
@@ -210,12 +225,6 @@ impl Reply<'_> {
         }
         Ok(body)
     }
-}
-
-/// 100 to 300 ms, so that callers who failed together do not return together.
-fn jittered_pause() -> Duration {
-    let [random, ..] = *Uuid::new_v4().as_bytes();
-    Duration::from_millis(100 + u64::from(random) * 200 / 255)
 }
 
 #[cfg(test)]

@@ -128,13 +128,14 @@ impl Endpoint {
     }
 }
 
-/// The node's `timeout`, in milliseconds.
+/// The node's `timeout`, in milliseconds. A request may override it, but not
+/// beyond what a whole call may take.
 ///
 /// # Errors
 /// [`NodeError::BadInput`] when it is no whole number above zero.
 pub(crate) fn timeout(inputs: &Inputs) -> Result<Duration, NodeError> {
     let ms = inputs.integer("timeout", 1)?.and_then(|ms| u64::try_from(ms).ok());
-    Ok(ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis))
+    Ok(ms.map_or(DEFAULT_TIMEOUT, |ms| Duration::from_millis(ms).min(http::MAX_CALL)))
 }
 
 #[cfg(test)]

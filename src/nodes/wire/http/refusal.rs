@@ -23,6 +23,7 @@ pub(super) fn presentable(message: &str, secrets: &[String]) -> String {
     }
     let text = hide_after(&text, "sk-", false);
     let text = hide_after(&text, "bearer ", true);
+    let text = text.replace(char::is_control, " ");
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -66,6 +67,7 @@ mod tests {
             ("a risk-free task-list", "a risk-free task-list"),
             ("Got hunter2-hunter2.", "Got [hidden]."),
             ("next time", "next time"),
+            ("two\nlines", "two lines"),
         ] {
             assert_eq!(presentable(message, &secrets), expected);
         }

@@ -77,3 +77,22 @@ fn an_answer_shorter_than_announced_is_broken() {
         assert_eq!(error.to_string(), "Mock broke off in the middle of its answer");
     }));
 }
+
+#[test]
+fn a_provider_that_never_ends_is_cut_off_when_the_call_is_over() {
+    const PINGS: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\n\r\n", &[b'.'; 8]];
+    run(Box::pin(async {
+        let server = TestServer::keeping_alive(PINGS).await;
+        let (ctx, budget) = (ctx(), RetryBudget::new());
+        let call = Call {
+            budget: &budget,
+            longest: Duration::from_millis(50),
+            ..Call::new("Mock", &ctx, Duration::from_secs(5), &[])
+        };
+
+        let reply = call.send(|client| client.post(&server.url).body("{}")).await.unwrap();
+        let error = reply.whole().await.unwrap_err();
+
+        assert!(matches!(error, NodeError::UpstreamTimeout { .. }), "{error}");
+    }));
+}

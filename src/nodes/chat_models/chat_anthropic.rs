@@ -42,7 +42,10 @@ const DEFAULT_THINKING: i64 = 1024;
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let thinks = inputs.boolean("extendedThinking")? == Some(true);
-    let budget = inputs.integer("budgetTokens", 1)?.unwrap_or(DEFAULT_THINKING);
+    let thinking_budget = thinks
+        .then(|| inputs.integer("budgetTokens", 1))
+        .transpose()?
+        .map(|budget| budget.unwrap_or(DEFAULT_THINKING));
     let client = Anthropic {
         endpoint: Endpoint {
             provider: "anthropic",
@@ -52,13 +55,24 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         },
         settings: Settings {
             model: inputs.text("modelName").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
-            max_tokens: inputs.integer("maxTokensToSample", 1)?.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_tokens: max_tokens(inputs, thinking_budget)?,
             temperature: inputs.number("temperature")?,
             top_p: inputs.number("topP")?,
             top_k: inputs.integer("topK", 0)?,
-            thinking_budget: thinks.then_some(budget),
+            thinking_budget,
         },
     };
     let images = (inputs.boolean("allowImageUploads")? == Some(true)).then(ImageDetail::default);
     provider::model(inputs, client, ModelProfile { images, images_apart: false })
+}
+
+/// The limit of tokens. Thinking counts against it, so that the provider
+/// refuses one that leaves nothing for the answer.
+fn max_tokens(inputs: &Inputs, thinking_budget: Option<i64>) -> Result<i64, NodeError> {
+    let thinking = thinking_budget.unwrap_or_default();
+    match inputs.integer("maxTokensToSample", 1)? {
+        None => Ok(thinking.saturating_add(DEFAULT_MAX_TOKENS)),
+        Some(tokens) if tokens > thinking => Ok(tokens),
+        Some(_) => Err(inputs.bad("maxTokensToSample", "must be larger than budgetTokens")),
+    }
 }

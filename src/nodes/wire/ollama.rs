@@ -36,13 +36,21 @@ struct Body<'a> {
     messages: Vec<Message<'a>>,
     options: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    keep_alive: Option<&'a str>,
+    keep_alive: Option<KeepAlive<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     /// Always there: Ollama streams where it is absent.
     stream: bool,
+}
+
+/// Text must have a unit (`5m`); a number is of seconds, and -1 is for ever.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum KeepAlive<'a> {
+    Seconds(i64),
+    Duration(&'a str),
 }
 
 #[derive(Serialize)]
@@ -60,6 +68,9 @@ struct Message<'a> {
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Called<'a>>,
+    /// Which tool a result comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -117,12 +128,12 @@ impl Ollama {
 
     fn body<'a>(&'a self, request: &'a ChatRequest, stream: bool) -> Result<Body<'a>, NodeError> {
         let schema = request.output_schema.as_ref().map(|schema| Format::Schema(&schema.schema));
-        let messages: Result<_, _> = request.messages.iter().map(message).collect();
+        let messages: Result<_, _> = request.messages.iter().map(|m| message(m, request)).collect();
         Ok(Body {
             model: &self.model,
             messages: messages?,
             options: self.options_with(&request.stop),
-            keep_alive: self.keep_alive.as_deref(),
+            keep_alive: self.keep_alive.as_deref().map(keep_alive),
             format: schema.or_else(|| self.json_mode.then_some(Format::Word("json"))),
             tools: tools(request),
             stream,
@@ -141,7 +152,10 @@ impl Ollama {
     }
 }
 
-fn message(message: &ModelMessage) -> Result<Message<'_>, NodeError> {
+fn message<'a>(
+    message: &'a ModelMessage,
+    request: &'a ChatRequest,
+) -> Result<Message<'a>, NodeError> {
     let images = message.parts.iter().filter_map(|part| match part {
         Part::Text(_) => None,
         Part::Image { url, .. } => Some(image(url)),
@@ -159,7 +173,18 @@ fn message(message: &ModelMessage) -> Result<Message<'_>, NodeError> {
         content: message.plain(),
         images: images.collect::<Result<_, _>>()?,
         tool_calls: called.collect(),
+        tool_name: message.tool_call_id.as_deref().and_then(|id| called_tool(request, id)),
     })
+}
+
+/// The tool of a call: Ollama knows results by it, and not by the call's id.
+fn called_tool<'a>(request: &'a ChatRequest, id: &str) -> Option<&'a str> {
+    let mut calls = request.messages.iter().flat_map(|message| &message.tool_calls);
+    calls.find(|call| call.id == id).map(|call| call.name.as_str())
+}
+
+fn keep_alive(text: &str) -> KeepAlive<'_> {
+    text.trim().parse().map_or(KeepAlive::Duration(text), KeepAlive::Seconds)
 }
 
 /// The base64 of a `data:` URI: Ollama fetches nothing.

@@ -287,7 +287,7 @@ fn ollama_streams_lines() {
             ("modelName", source("llama3")),
             ("numCtx", source("4096")),
             ("jsonMode", source("true")),
-            ("keepAlive", source("5m")),
+            ("keepAlive", source("-1")),
         ];
         let mut request = hello();
         request.messages[1].parts.push(Part::Image {
@@ -307,8 +307,38 @@ fn ollama_streams_lines() {
                 { "role": "system", "content": "Be kind." },
                 { "role": "user", "content": "hi", "images": ["QUJD"] },
             ],
-            "options": { "num_ctx": 4096 }, "keep_alive": "5m", "format": "json", "stream": true,
+            "options": { "num_ctx": 4096 }, "keep_alive": -1, "format": "json", "stream": true,
         });
         assert_eq!(server.body(), expected);
     }));
+}
+
+#[test]
+fn ollama_learns_which_tool_a_result_comes_from() {
+    run(Box::pin(async {
+        let script = r#"{"message":{"content":"Two"},"done":true}"#;
+        let values = [("modelName", source("llama3")), ("keepAlive", source("5m"))];
+
+        let (reply, server, _) =
+            ask(&*built("chatOllama", values), tool_talk(), answer("200", "", script), false).await;
+
+        assert_eq!(reply.unwrap().text, "Two");
+        let body = server.body();
+        assert_eq!(body["messages"][2], json!({"role":"tool","content":"2","tool_name":"add"}));
+        assert_eq!((&body["keep_alive"], &body["stream"]), (&json!("5m"), &json!(false)));
+    }));
+}
+
+#[test]
+fn thinking_leaves_room_for_the_answer() {
+    let spec = NODES.iter().find(|spec| spec.name == "chatAnthropic").unwrap();
+    let values = inputs([
+        ("extendedThinking", source("true")),
+        ("budgetTokens", source("4096")),
+        ("maxTokensToSample", source("4096")),
+    ]);
+
+    let error = (spec.build)(&values).err().unwrap().to_string();
+
+    assert!(error.contains("maxTokensToSample must be larger than budgetTokens"), "{error}");
 }

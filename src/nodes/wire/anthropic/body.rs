@@ -82,7 +82,8 @@ pub(super) fn write<'a>(
     request: &'a ChatRequest,
     stream: bool,
 ) -> Body<'a> {
-    let thinks = settings.thinking_budget.is_some();
+    let budget = settings.thinking_budget.filter(|_| may_think(request));
+    let thinks = budget.is_some();
     let thinking = |budget_tokens| Thinking { r#type: "enabled", budget_tokens };
     Body {
         model: &settings.model,
@@ -92,7 +93,7 @@ pub(super) fn write<'a>(
         temperature: settings.temperature.filter(|_| !thinks),
         top_p: settings.top_p.filter(|_| !thinks),
         top_k: settings.top_k.filter(|_| !thinks),
-        thinking: settings.thinking_budget.map(thinking),
+        thinking: budget.map(thinking),
         // The provider refuses stop words of white space.
         stop_sequences: request
             .stop
@@ -101,9 +102,18 @@ pub(super) fn write<'a>(
             .filter(|word| !word.trim().is_empty())
             .collect(),
         tools: tools(request),
-        tool_choice: choice(request, thinks),
+        tool_choice: choice(request),
         stream: stream.then_some(true),
     }
+}
+
+/// A model that thought before it called a tool wants its thoughts back with
+/// the tool's result, and our messages do not keep them; nor may a model that
+/// thinks be forced to a tool.
+fn may_think(request: &ChatRequest) -> bool {
+    let has_called = request.messages.iter().any(|message| !message.tool_calls.is_empty());
+    let is_forced = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    !has_called && !is_forced && request.output_schema.is_none()
 }
 
 fn system(messages: &[ModelMessage]) -> String {
@@ -181,15 +191,51 @@ fn tools(request: &ChatRequest) -> Vec<Tool<'_>> {
     tools.chain(schema).collect()
 }
 
-fn choice(request: &ChatRequest, thinks: bool) -> Option<Choice<'_>> {
-    let forced = match (&request.output_schema, &request.tool_choice) {
-        (Some(schema), _) => Choice::Tool { name: &schema.name },
-        (None, _) if request.tools.is_empty() => return None,
-        (None, ToolChoice::Auto) => return None,
-        (None, ToolChoice::None) => return Some(Choice::None),
-        (None, ToolChoice::Required) => Choice::Any,
-        (None, ToolChoice::Named(name)) => Choice::Tool { name },
-    };
-    // A model that thinks cannot be forced to a tool.
-    Some(forced).filter(|_| !thinks)
+fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
+    match (&request.output_schema, &request.tool_choice) {
+        (Some(schema), _) => Some(Choice::Tool { name: &schema.name }),
+        (None, _) if request.tools.is_empty() => None,
+        (None, ToolChoice::Auto) => None,
+        (None, ToolChoice::None) => Some(Choice::None),
+        (None, ToolChoice::Required) => Some(Choice::Any),
+        (None, ToolChoice::Named(name)) => Some(Choice::Tool { name }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::ToolCall;
+
+    fn body(request: &ChatRequest) -> Value {
+        let settings = Settings {
+            model: "m".to_owned(),
+            max_tokens: 3000,
+            temperature: Some(0.5),
+            thinking_budget: Some(1024),
+            ..Settings::default()
+        };
+        serde_json::to_value(write(&settings, request, false)).unwrap()
+    }
+
+    #[test]
+    fn a_model_that_thinks_has_no_temperature() {
+        let body = body(&ChatRequest::new(vec![ModelMessage::text(Speaker::User, "hi")]));
+
+        assert_eq!(body["thinking"], json!({ "type": "enabled", "budget_tokens": 1024 }));
+        assert_eq!(body.get("temperature"), None);
+    }
+
+    #[test]
+    fn a_model_that_called_a_tool_answers_without_thinking() {
+        let call = ToolCall { id: "c".to_owned(), name: "add".to_owned(), arguments: json!({}) };
+        let called =
+            ModelMessage { tool_calls: vec![call], ..ModelMessage::text(Speaker::Assistant, "") };
+
+        let body = body(&ChatRequest::new(vec![called]));
+
+        assert_eq!((body.get("thinking"), &body["temperature"]), (None, &json!(0.5)));
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
@@ -136,11 +138,13 @@ pub(super) fn write<'a>(
     stream: bool,
 ) -> Body<'a> {
     let tools = request.tools.iter().map(|tool| self::tool(tool, settings.strict_tools));
+    let reasons = reasons(&settings.model);
     Body {
         model: &settings.model,
         messages: request.messages.iter().map(message).collect(),
         temperature: settings.temperature,
-        max_tokens: settings.max_tokens,
+        max_tokens: settings.max_tokens.filter(|_| !reasons),
+        max_completion_tokens: settings.max_tokens.filter(|_| reasons),
         top_p: settings.top_p,
         frequency_penalty: settings.frequency_penalty,
         presence_penalty: settings.presence_penalty,
@@ -152,6 +156,14 @@ pub(super) fn write<'a>(
         stream: stream.then_some(true),
         stream_options: stream.then_some(StreamOptions { include_usage: true }),
     }
+}
+
+/// Whether OpenAI refuses `max_tokens` for this model: the o series and gpt-5
+/// count their reasoning too, by a limit of another name.
+fn reasons(model: &str) -> bool {
+    let o_series = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    model.strip_prefix('o').is_some_and(o_series)
+        || (model.starts_with("gpt-5") && !model.starts_with("gpt-5-chat"))
 }
 
 fn message(message: &ModelMessage) -> Message<'_> {
@@ -222,4 +234,29 @@ fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
 fn format(schema: &OutputSchema) -> Format<'_> {
     let OutputSchema { name, schema, strict } = schema;
     Format { r#type: "json_schema", json_schema: Schema { name, schema, strict: *strict } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_tokens_has_the_name_that_the_model_takes() {
+        for (model, key) in [
+            ("gpt-4o", "max_tokens"),
+            ("o3-mini", "max_completion_tokens"),
+            ("gpt-5-mini", "max_completion_tokens"),
+            ("gpt-5-chat-latest", "max_tokens"),
+            ("olmo-2", "max_tokens"),
+        ] {
+            let settings =
+                Settings { model: model.to_owned(), max_tokens: Some(9), ..Settings::default() };
+            let request = ChatRequest::default();
+
+            let body = serde_json::to_value(write(&settings, &request, false)).unwrap();
+
+            let expected = serde_json::json!({ "model": model, "messages": [], key: 9 });
+            assert_eq!(body, expected);
+        }
+    }
 }

@@ -53,8 +53,7 @@ pub struct DropMemory {
     pub chatflow: ChatflowId,
 }
 
-/// Stop taking work and let the sessions finish theirs. Replies how many
-/// turns still run or wait.
+/// Replies how many turns run or wait.
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub struct CountPending;

@@ -194,11 +194,6 @@ fn last_node(segments: &[Segment]) -> Option<&str> {
 }
 
 impl Plan {
-    /// The node that ends the flow.
-    pub fn ending(&self) -> Option<&PlanNode> {
-        self.nodes.last()
-    }
-
     /// Builds the node just added, if no request can change it.
     fn fix_last(&mut self) {
         let Some(node) = self.nodes.last() else { return };
@@ -238,6 +233,15 @@ impl PlanNode {
     /// A chain whose prediction other nodes use is run while the flow is built.
     pub fn runs_at_build(&self) -> bool {
         self.output.as_deref() == Some("outputPrediction")
+    }
+
+    /// The nodes that are connected to this one, by their place in the plan.
+    pub fn sources(&self) -> impl Iterator<Item = usize> {
+        let connected = self.inputs.iter().filter_map(|(_, input)| match input {
+            PlanInput::Nodes(nodes) => Some(nodes),
+            _ => None,
+        });
+        connected.flatten().copied()
     }
 
     /// Makes the instance from resolved inputs.

@@ -93,73 +93,54 @@ impl BoundTurn {
 
     /// Builds the nodes that the request touches, in order, and runs the last.
     async fn run_plan(&self, ctx: &TurnCtx, stream: bool) -> Result<RunOutput, Fault> {
-        let mut built: Vec<Option<Instance>> = vec![None; self.plan.nodes.len()];
+        let mut built: Vec<Built> = Vec::with_capacity(self.plan.nodes.len());
         for (place, node) in self.plan.nodes.iter().enumerate() {
-            let instance = self.instance(place, node, &built, ctx).await?;
-            if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &instance) {
+            let mut next = self.instance(place, node, &built, ctx).await?;
+            if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &next.instance) {
                 let text = chain.run(ctx, false).await?.stored_answer();
-                built[place] = Some(Instance::Text(text.into()));
-            } else {
-                built[place] = Some(instance);
+                next.instance = Instance::Text(text.into());
             }
+            built.push(next);
         }
-        match built.pop().flatten() {
-            Some(Instance::Runnable(ending)) => Ok(ending.run(ctx, stream).await?),
+        match built.pop() {
+            Some(Built { instance: Instance::Runnable(ending), .. }) => {
+                Ok(ending.run(ctx, stream).await?)
+            }
             _ => Err(Fault::new(ErrorCode::InvalidFlow, "the ending node of this flow cannot run")),
         }
     }
 
+    /// The shared plan's instance, unless the request changes the node or one
+    /// that feeds it.
     async fn instance(
         &self,
         place: usize,
         node: &PlanNode,
-        built: &[Option<Instance>],
+        built: &[Built],
         ctx: &TurnCtx,
-    ) -> Result<Instance, NodeError> {
-        let overridden = self.overrides.inputs.keys().any(|(at, _)| *at == place);
-        let fed_anew = self.is_fed_anew(node);
-        if let (Some(fixed), false, false) = (&node.fixed, overridden, fed_anew) {
-            return fixed.clone();
+    ) -> Result<Built, NodeError> {
+        let is_changed = self.overrides.inputs.keys().any(|(at, _)| *at == place)
+            || node.sources().any(|at| built.get(at).is_some_and(|source| source.is_own));
+        if let (Some(fixed), false) = (&node.fixed, is_changed) {
+            return Ok(Built { instance: fixed.clone()?, is_own: false });
         }
         let history = if mentions_history(node) { history_text(ctx).await? } else { String::new() };
         let lookup = |reference: &Reference| self.lookup(reference, built, &history, ctx);
-        let instance = |at: usize| built.get(at).cloned().flatten();
-        let changed = |name: &str| self.overrides.inputs.get(&(place, name.to_owned()));
-        let mut values: Vec<_> = node
-            .inputs
-            .iter()
-            .map(|(name, saved)| {
-                let input = changed(name).unwrap_or(saved);
-                (name.clone(), resolve_input(input, &lookup, &instance))
-            })
+        let instance = |at: usize| built.get(at).map(|built| built.instance.clone());
+        // What the request gives comes last, and so in place of what was saved.
+        let given = self.overrides.inputs.iter().filter(|((at, _), _)| *at == place);
+        let given = given.map(|((_, name), input)| (name, input));
+        let values = node.inputs.iter().map(|(name, input)| (name, input)).chain(given);
+        let values = values
+            .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
             .collect();
-        for ((at, name), input) in &self.overrides.inputs {
-            if *at == place && !node.inputs.iter().any(|(known, _)| known == name) {
-                values.push((name.clone(), resolve_input(input, &lookup, &instance)));
-            }
-        }
-        node.build(values)
-    }
-
-    /// True when a node that feeds this one differs from the shared plan's.
-    fn is_fed_anew(&self, node: &PlanNode) -> bool {
-        if self.overrides.inputs.is_empty() {
-            return false;
-        }
-        let feeds = node.inputs.iter().filter_map(|(_, input)| match input {
-            super::plan::PlanInput::Nodes(nodes) => Some(nodes),
-            _ => None,
-        });
-        feeds.flatten().any(|&at| {
-            self.overrides.inputs.keys().any(|(place, _)| *place == at)
-                || self.plan.nodes.get(at).is_some_and(|source| self.is_fed_anew(source))
-        })
+        Ok(Built { instance: node.build(values)?, is_own: true })
     }
 
     fn lookup(
         &self,
         reference: &Reference,
-        built: &[Option<Instance>],
+        built: &[Built],
         history: &str,
         ctx: &TurnCtx,
     ) -> Option<String> {
@@ -171,7 +152,7 @@ impl BoundTurn {
             Reference::Flow(name) => self.flow_value(name),
             Reference::Node { id, path } => {
                 let place = self.plan.nodes.iter().position(|node| node.id == *id)?;
-                output_text(built.get(place)?.as_ref()?, path)
+                output_text(&built.get(place)?.instance, path)
             }
         }
     }
@@ -229,6 +210,13 @@ impl BoundTurn {
         };
         TurnOutcome { record: Some(record), reply }
     }
+}
+
+/// A node of this turn.
+struct Built {
+    instance: Instance,
+    /// Built for this turn, not the shared plan's.
+    is_own: bool,
 }
 
 /// The stored conversation for memory nodes: the actor's tail where that is

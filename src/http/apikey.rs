@@ -5,7 +5,7 @@ use parlor_schemas::{ApiKey, ErrorCode, Scope};
 use serde_json::{Map, Value, json};
 
 use super::body;
-use super::chatflows::{object, stopped, text};
+use super::chatflows::{object, text};
 use super::error::ApiError;
 use super::state::AppState;
 
@@ -37,10 +37,8 @@ pub async fn create(
             ApiError::bad("scopes must be a list of predict, upsert, messages, operator")
         })?,
     };
-    let blocking = state.clone();
-    let (key, plain) = web::block(move || blocking.store.api_keys().create(&name, &scopes))
-        .await
-        .map_err(|_| stopped())??;
+    let created = state.write(move |store| store.api_keys().create(&name, &scopes));
+    let (key, plain) = created.await?;
     all(&state, Some((&key.id, &plain)))
 }
 
@@ -56,9 +54,8 @@ pub async fn update(
 ) -> Result<HttpResponse, ApiError> {
     let mut fields = object(body::read(&request, payload, BODY_LIMIT).await?)?;
     let name = name(&mut fields)?;
-    let blocking = state.clone();
-    let renamed = web::block(move || blocking.store.api_keys().rename(&id, &name));
-    renamed.await.map_err(|_| stopped())??.ok_or_else(unknown)?;
+    let renamed = state.write(move |store| store.api_keys().rename(&id, &name));
+    renamed.await?.ok_or_else(unknown)?;
     all(&state, None)
 }
 
@@ -70,9 +67,7 @@ pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let blocking = state.clone();
-    let deleted = web::block(move || blocking.store.api_keys().delete(&id));
-    if !deleted.await.map_err(|_| stopped())?? {
+    if !state.write(move |store| store.api_keys().delete(&id)).await? {
         return Err(unknown());
     }
     all(&state, None)

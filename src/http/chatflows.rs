@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::state::AppState;
 use crate::flow::cache::not_found;
 use crate::flow::file;
-use crate::store::Bindings;
+use crate::store::{Bindings, Store};
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
@@ -106,8 +106,7 @@ pub async fn delete(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let id = find(&id, &state)?.id;
-    let blocking = state.clone();
-    web::block(move || blocking.store.chatflows().delete(id)).await.map_err(|_| stopped())??;
+    state.write(move |store| store.chatflows().delete(id)).await?;
     state.store.history().delete_chatflow_history(id).await?;
     state.supervisor.drop_memory(id).await;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
@@ -129,15 +128,14 @@ async fn store(
     bindings: Option<Bindings>,
 ) -> Result<HttpResponse, ApiError> {
     let stored = flow.clone();
-    web::block(move || {
+    let write = move |store: &Store| {
         // Bindings first: a plan is compiled again when the chatflow changes.
         if let Some(bindings) = bindings {
-            state.store.chatflows().set_bindings(stored.id, &bindings)?;
+            store.chatflows().set_bindings(stored.id, &bindings)?;
         }
-        state.store.chatflows().put(&stored)
-    })
-    .await
-    .map_err(|_| stopped())??;
+        store.chatflows().put(&stored)
+    };
+    state.write(write).await?;
     Ok(HttpResponse::Ok().json(flow))
 }
 
@@ -203,9 +201,4 @@ pub fn text(fields: &mut Map<String, Value>, key: &str) -> Result<Option<String>
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(ApiError::bad(format!("{key} must be a text"))),
     }
-}
-
-/// The error of a blocking task that was cut off by a shutdown.
-pub fn stopped() -> ApiError {
-    ApiError::new(ErrorCode::Overloaded, "the server is stopping")
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::body;
-use super::chatflows::{object, stopped, text};
+use super::chatflows::{object, text};
 use super::error::ApiError;
 use super::state::AppState;
 
@@ -81,7 +81,7 @@ pub async fn delete(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let id = find(&id, &state)?.id;
-    web::block(move || state.store.credentials().delete(id)).await.map_err(|_| stopped())??;
+    state.write(move |store| store.credentials().delete(id)).await?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
 }
 
@@ -110,8 +110,6 @@ async fn store(
         created_date: credential.created_date,
         updated_date: credential.updated_date,
     };
-    web::block(move || state.store.credentials().put(&credential))
-        .await
-        .map_err(|_| stopped())??;
+    state.write(move |store| store.credentials().put(&credential)).await?;
     Ok(HttpResponse::Ok().json(info))
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use actix_web::web;
 use parlor_actors::SupervisorHandle;
 use parlor_nodes::Services;
+use parlor_schemas::ErrorCode;
 
+use super::error::ApiError;
 use crate::flow::cache::FlowCache;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// The server's parts, seen from a handler.
 pub struct AppState {
@@ -22,4 +25,20 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// Largest body in bytes.
     pub body_limit: usize,
+}
+
+impl AppState {
+    /// Writes to the small tables, which waits for the disk, off the arbiter.
+    ///
+    /// # Errors
+    /// What the store says; 503 when the server is stopping.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let store = self.store.clone();
+        let written = web::block(move || work(&store)).await;
+        let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
+        Ok(written.map_err(stopped)??)
+    }
 }

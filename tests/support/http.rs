@@ -162,9 +162,7 @@ impl Reply {
     /// words; in which of its two bodies they stand is no concern of a client.
     pub fn assert_turned_away(&self, why: &str) {
         assert_eq!(self.status, 401, "{why}: {self:?}");
-        let body = self.json();
-        let words = body.get("error").or_else(|| body.get("message"));
-        assert_eq!(words, Some(&Value::from("Unauthorized Access")), "{why}: {self:?}");
+        assert_eq!(self.error_message(), "Unauthorized Access", "{why}");
     }
 
     /// Checks that the body is Flowise's error body and gives its message.

@@ -22,6 +22,7 @@ mod golden;
 mod golden_mends;
 mod golden_operator;
 mod harness;
+mod overrides;
 mod replay;
 mod sessions;
 mod start_and_stop;

@@ -65,6 +65,12 @@ pub struct NewTurn {
     /// Tokens that the turn cost.
     #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+    /// What the memory made of the conversation up to here, a summary say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_state: Option<Value>,
+    /// Suggested next questions: JSON text of an array of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_prompts: Option<String>,
 }
 
 /// A stored turn with its place in the session.
@@ -109,13 +115,34 @@ impl Turn {
         answer.used_tools = column("usedTools");
         answer.file_annotations = column("fileAnnotations");
         answer.artifacts = column("artifacts");
+        answer.follow_up_prompts.clone_from(&body.follow_up_prompts);
         [question, answer]
     }
 
     /// About how many bytes the turn takes in memory.
     pub fn weight(&self) -> usize {
-        std::mem::size_of::<Self>() + self.body.question.len() + self.body.answer.len()
+        let kept = self.body.memory_state.as_ref().map_or(0, text_weight);
+        std::mem::size_of::<Self>() + self.body.question.len() + self.body.answer.len() + kept
     }
+}
+
+/// The bytes of all texts in a tree.
+fn text_weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_weight).sum(),
+        Value::Object(map) => map.values().map(text_weight).sum(),
+        _ => 0,
+    }
+}
+
+/// Flowise 2.2.8 encodes the array of prompts twice in a JSON reply (and once
+/// in the `metadata` of a stream); its widget decodes it as often.
+fn as_json_text<S: serde::Serializer>(
+    prompts: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&Value::from(prompts.as_deref().unwrap_or_default()).to_string())
 }
 
 /// What the caller of a committed turn gets: the ending node's result, then
@@ -133,6 +160,13 @@ pub struct TurnReply {
     /// Id of the answer's message.
     #[serde(rename = "chatMessageId")]
     pub chat_message_id: Uuid,
+    /// Suggested next questions: JSON text of an array of texts.
+    #[serde(
+        rename = "followUpPrompts",
+        serialize_with = "as_json_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub follow_up_prompts: Option<String>,
     /// Whether this answer was streamed.
     #[serde(rename = "isStreamValid")]
     pub is_stream_valid: bool,

@@ -10,7 +10,7 @@
 //! - [`plan`]: the compiled flow
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
-//! - [`run`]: one turn of a plan
+//! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`cache`]: compiled plans by chatflow
 
 pub mod cache;
@@ -21,3 +21,4 @@ pub mod overrides;
 pub mod plan;
 pub mod run;
 pub mod text;
+mod transcript;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
-use parlor_nodes::ctx::UsageMeter;
+use parlor_nodes::ctx::{Kept, UsageMeter};
+use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
     ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TurnReply,
@@ -18,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::overrides::Overrides;
-use super::plan::{Plan, PlanNode, resolve_input};
+use super::plan::{Plan, PlanInput, PlanNode, resolve_input};
 use super::text::Reference;
+use super::transcript::{StoredTranscript, history_text};
 use crate::store::History;
 
 /// A request bound to a plan, ready for its session's actor.
@@ -87,6 +89,7 @@ impl BoundTurn {
             events: self.events.clone(),
             cancel,
             meter: Arc::new(UsageMeter::default()),
+            kept: Arc::new(Kept::default()),
             services: self.services.clone(),
         }
     }
@@ -102,11 +105,26 @@ impl BoundTurn {
             }
             built.push(next);
         }
-        match built.pop() {
+        match built.last() {
             Some(Built { instance: Instance::Runnable(ending), .. }) => {
-                Ok(ending.run(ctx, stream).await?)
+                let output = ending.run(ctx, stream).await?;
+                if let Some(memory) = self.memory(&built) {
+                    memory.remember(&output.stored_answer(), ctx).await?;
+                }
+                Ok(output)
             }
             _ => Err(Fault::new(ErrorCode::InvalidFlow, "the ending node of this flow cannot run")),
+        }
+    }
+
+    /// The memory that is connected to the ending node.
+    fn memory<'a>(&self, built: &'a [Built]) -> Option<&'a dyn Memory> {
+        let (_, input) =
+            self.plan.nodes.last()?.inputs.iter().find(|(name, _)| name == "memory")?;
+        let PlanInput::Nodes(places) = input else { return None };
+        match &built.get(*places.first()?)?.instance {
+            Instance::Memory(memory) => Some(memory.as_ref()),
+            _ => None,
         }
     }
 
@@ -197,12 +215,15 @@ impl BoundTurn {
             file_uploads: None,
             answer_columns,
             usage,
+            memory_state: ctx.kept.take(),
+            follow_up_prompts: None,
         };
         let reply = TurnReply {
             result: output.fields,
             question: self.question,
             chat_id: self.chat_id,
             chat_message_id: answer_id,
+            follow_up_prompts: None,
             is_stream_valid: streamed,
             session_id: self.key.session.to_string(),
             memory_type: self.plan.memory_type.clone(),
@@ -219,33 +240,7 @@ struct Built {
     is_own: bool,
 }
 
-/// The stored conversation for memory nodes: the actor's tail where that is
-/// enough, the store otherwise.
-struct StoredTranscript {
-    tail: SessionTail,
-    key: SessionKey,
-    store: History,
-}
-
-impl parlor_nodes::Transcript for StoredTranscript {
-    fn last(
-        &self,
-        n_turns: Option<usize>,
-    ) -> futures::future::BoxFuture<'_, Result<Vec<Arc<parlor_schemas::Turn>>, Fault>> {
-        async move {
-            let held = &self.tail.turns;
-            let wanted = n_turns.unwrap_or(usize::MAX);
-            if self.tail.complete || wanted <= held.len() {
-                return Ok(held[held.len().saturating_sub(wanted)..].to_vec());
-            }
-            Ok(self.store.turns(self.key.clone(), n_turns).await?)
-        }
-        .boxed()
-    }
-}
-
 fn mentions_history(node: &PlanNode) -> bool {
-    use super::plan::PlanInput;
     use super::text::{Segment, references};
     let found = |segments: &[Segment]| references(segments).any(|r| *r == Reference::ChatHistory);
     node.inputs.iter().any(|(_, input)| match input {
@@ -257,20 +252,6 @@ fn mentions_history(node: &PlanNode) -> bool {
         }
         PlanInput::Nodes(_) => false,
     })
-}
-
-/// `{{chat_history}}`: lines of `Human: ...` and `Assistant: ...`, the
-/// request's history in front.
-async fn history_text(ctx: &TurnCtx) -> Result<String, NodeError> {
-    let turns = ctx.transcript.last(None).await.map_err(NodeError::History)?;
-    let given = ctx.history.iter().map(|item| match item.role {
-        parlor_schemas::Role::UserMessage => format!("Human: {}", item.content),
-        parlor_schemas::Role::ApiMessage => format!("Assistant: {}", item.content),
-    });
-    let stored = turns.iter().flat_map(|turn| {
-        [format!("Human: {}", turn.body.question), format!("Assistant: {}", turn.body.answer)]
-    });
-    Ok(given.chain(stored).collect::<Vec<_>>().join("\n"))
 }
 
 /// The text of another node's output, or of a part of it where it is JSON.

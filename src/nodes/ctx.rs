@@ -1,12 +1,13 @@
 //! What a node may ask of the turn it runs in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
     ChatId, ChatflowId, Fault, HistoryItem, SessionId, StreamEvent, Turn, Upload, Usage,
 };
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -52,8 +53,27 @@ pub struct TurnCtx {
     pub cancel: CancellationToken,
     /// Adds up what the turn costs.
     pub meter: Arc<UsageMeter>,
+    /// What the turn's memory wants to find again beside the stored turn.
+    pub kept: Arc<Kept>,
     /// What the server lends.
     pub services: Arc<dyn Services>,
+}
+
+/// A place for what a memory makes of the conversation (a summary): it is
+/// stored in the turn's own record, and so with it or not at all.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<Option<Value>>);
+
+impl Kept {
+    /// Puts a value in place of the last one.
+    pub fn put(&self, value: Value) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+
+    /// Takes the value out.
+    pub fn take(&self) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Tokens spent by a turn so far, over all its model calls.

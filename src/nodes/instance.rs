@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage};
+use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage, ToolDefinition};
 use crate::prompts::{ChatPrompt, TextPrompt};
 
 /// A built node.
@@ -28,6 +28,12 @@ pub enum Instance {
     Text(Arc<str>),
     /// A chain or an agent: what can end a flow.
     Runnable(Arc<dyn Runnable>),
+    /// Something that an agent may call.
+    Tool(Arc<dyn Tool>),
+    /// A shape for a model's answer.
+    OutputParser(Arc<dyn OutputParser>),
+    /// A check of what people write.
+    Moderation(Arc<dyn Moderation>),
     /// Nothing: a note on the canvas.
     Note,
 }
@@ -43,6 +49,9 @@ impl Instance {
             Self::Documents(_) => "documents",
             Self::Text(_) => "a text",
             Self::Runnable(_) => "a chain or agent",
+            Self::Tool(_) => "a tool",
+            Self::OutputParser(_) => "an output parser",
+            Self::Moderation(_) => "a moderation",
             Self::Note => "a note",
         }
     }
@@ -97,6 +106,73 @@ pub trait Memory: Send + Sync {
         &'a self,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<ModelMessage>, NodeError>>;
+
+    /// Writes a finished turn to a store that is not Parlor's own, before the
+    /// caller gets the answer. The other memories have nothing to do: the
+    /// session's actor stores the turn.
+    fn remember<'a>(
+        &'a self,
+        _answer: &'a str,
+        _ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Something that an agent may call.
+pub trait Tool: Send + Sync {
+    /// Its name, what it does and its arguments, for the model.
+    fn definition(&self) -> ToolDefinition;
+
+    /// Whether its output is the answer, without another word of the model.
+    fn returns_direct(&self) -> bool {
+        false
+    }
+
+    /// Runs the tool. An error is told to the model, which may try otherwise;
+    /// only [`NodeError::Cancelled`] ends the turn.
+    fn call<'a>(
+        &'a self,
+        arguments: Value,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<ToolOutput, NodeError>>;
+}
+
+/// What a tool returns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ToolOutput {
+    /// What the model reads.
+    pub text: String,
+    /// The passages behind it: `sourceDocuments` of the reply.
+    pub source_documents: Vec<Document>,
+    /// Images and files: `artifacts` of the reply.
+    pub artifacts: Vec<Value>,
+}
+
+/// A shape for a model's answer.
+pub trait OutputParser: Send + Sync {
+    /// What the model is told of the shape; it goes to the end of the prompt.
+    fn instructions(&self) -> String;
+
+    /// The answer in its shape: `json` of the reply.
+    ///
+    /// # Errors
+    /// In a few words what is wrong, for the model to mend it or for the caller.
+    fn parse(&self, answer: &str) -> Result<Value, String>;
+
+    /// Whether a model may be asked once to mend an answer that does not fit.
+    fn mends(&self) -> bool;
+}
+
+/// A check of what people write.
+pub trait Moderation: Send + Sync {
+    /// The words that are answered in the model's place, or `None` when the
+    /// input may pass.
+    fn objection<'a>(
+        &'a self,
+        input: &'a str,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Option<String>, NodeError>>;
 }
 
 /// A chain or an agent.

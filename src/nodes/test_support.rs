@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ctx::{EventSink, Services, Transcript, TurnCtx, UsageMeter};
+use crate::ctx::{EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
 use crate::error::NodeError;
 use crate::inputs::{InputValue, Inputs};
 use crate::instance::{ChatModel, Instance, ModelProfile};
@@ -40,6 +40,7 @@ impl TestTurn {
             events: EventSink::none(),
             cancel: CancellationToken::new(),
             meter: Arc::new(UsageMeter::default()),
+            kept: Arc::new(Kept::default()),
             services: Arc::new(FakeServices),
         };
         Self { ctx }
@@ -104,6 +105,8 @@ fn new_turn(question: &str, answer: &str) -> NewTurn {
         file_uploads: None,
         answer_columns: Map::new(),
         usage: Usage::default(),
+        memory_state: None,
+        follow_up_prompts: None,
     }
 }
 

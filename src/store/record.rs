@@ -53,6 +53,10 @@ struct Extras {
     answer_columns: Map<String, Value>,
     #[serde(rename = "u", default, skip_serializing_if = "Usage::is_empty")]
     usage: Usage,
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    memory_state: Option<Value>,
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    follow_up_prompts: Option<String>,
 }
 
 /// The payload of a turn.
@@ -75,6 +79,8 @@ pub(super) fn encode(halves: Halves, turn: &NewTurn) -> Result<Vec<u8>, StoreErr
         file_uploads,
         answer_columns,
         usage,
+        memory_state,
+        follow_up_prompts,
     } = turn;
     let mut bytes = Vec::with_capacity(80 + question.len() + answer.len());
     bytes.push(halves.0);
@@ -91,6 +97,8 @@ pub(super) fn encode(halves: Halves, turn: &NewTurn) -> Result<Vec<u8>, StoreErr
         file_uploads: file_uploads.clone(),
         answer_columns: answer_columns.clone(),
         usage: *usage,
+        memory_state: memory_state.clone(),
+        follow_up_prompts: follow_up_prompts.clone(),
     };
     let json = serde_json::to_vec(&extras).map_err(StoreError::Encode)?;
     if json != b"{}" {
@@ -115,6 +123,8 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, &'static str> {
         file_uploads: extras.file_uploads,
         answer_columns: extras.answer_columns,
         usage: extras.usage,
+        memory_state: extras.memory_state,
+        follow_up_prompts: extras.follow_up_prompts,
         ..record.body
     };
     Ok(Record { halves: record.halves, body })
@@ -157,6 +167,8 @@ impl Reader<'_> {
             file_uploads: None,
             answer_columns: Map::new(),
             usage: Usage::default(),
+            memory_state: None,
+            follow_up_prompts: None,
         };
         Some(Record { halves: Halves(halves), body })
     }
@@ -212,6 +224,8 @@ mod tests {
                 .into_iter()
                 .collect(),
             usage: Usage { input_tokens: extras.2.0.into(), output_tokens: extras.2.1.into() },
+            memory_state: extras.1.then(|| json!({"summary": "so far"})),
+            follow_up_prompts: extras.3.then(|| "[\"And then?\"]".to_owned()),
         })
     }
 

@@ -113,6 +113,8 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         file_uploads: None,
         answer_columns: Default::default(),
         usage: Usage::default(),
+        memory_state: None,
+        follow_up_prompts: None,
     };
     let mut result = serde_json::Map::new();
     result.insert("text".into(), answer.into());
@@ -121,6 +123,7 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         question: question.into(),
         chat_id,
         chat_message_id: id,
+        follow_up_prompts: None,
         is_stream_valid: false,
         session_id: "s".into(),
         memory_type: String::new(),

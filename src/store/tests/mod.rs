@@ -48,6 +48,8 @@ pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
         file_uploads: None,
         answer_columns: serde_json::Map::new(),
         usage: Usage::default(),
+        memory_state: None,
+        follow_up_prompts: None,
     }
 }
 

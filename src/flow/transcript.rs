@@ -1,0 +1,47 @@
+//! The stored conversation, as nodes and templates see it.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parlor_actors::SessionTail;
+use parlor_nodes::{NodeError, Transcript, TurnCtx};
+use parlor_schemas::{Fault, Role, SessionKey, Turn};
+
+use crate::store::History;
+
+/// The stored conversation for memory nodes: the actor's tail where that is
+/// enough, the store otherwise.
+pub(super) struct StoredTranscript {
+    pub(super) tail: SessionTail,
+    pub(super) key: SessionKey,
+    pub(super) store: History,
+}
+
+impl Transcript for StoredTranscript {
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
+        async move {
+            let held = &self.tail.turns;
+            let wanted = n_turns.unwrap_or(usize::MAX);
+            if self.tail.complete || wanted <= held.len() {
+                return Ok(held[held.len().saturating_sub(wanted)..].to_vec());
+            }
+            Ok(self.store.turns(self.key.clone(), n_turns).await?)
+        }
+        .boxed()
+    }
+}
+
+/// `{{chat_history}}`: lines of `Human: ...` and `Assistant: ...`, the
+/// request's history in front.
+pub(super) async fn history_text(ctx: &TurnCtx) -> Result<String, NodeError> {
+    let turns = ctx.transcript.last(None).await.map_err(NodeError::History)?;
+    let given = ctx.history.iter().map(|item| match item.role {
+        Role::UserMessage => format!("Human: {}", item.content),
+        Role::ApiMessage => format!("Assistant: {}", item.content),
+    });
+    let stored = turns.iter().flat_map(|turn| {
+        [format!("Human: {}", turn.body.question), format!("Assistant: {}", turn.body.answer)]
+    });
+    Ok(given.chain(stored).collect::<Vec<_>>().join("\n"))
+}

@@ -16,7 +16,7 @@ use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
 use crate::http::gate::ThroughOwnSocket;
 use crate::http::routes;
-use crate::http::state::AppState;
+use crate::http::state::{AppState, StreamLimits};
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
 
@@ -62,6 +62,10 @@ impl Application {
             supervisor,
             services: Arc::new(NodeServices::new(args.provider_urls.clone())),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
+            streams: StreamLimits {
+                heartbeat: Duration::from_secs(args.heartbeat_s),
+                patience: Duration::from_secs(args.reader_timeout_s),
+            },
             body_limit: args.body_limit,
         };
         Ok(Self {
@@ -88,12 +92,16 @@ impl Application {
     /// When a socket cannot be bound.
     pub fn listen(&self, listener: Option<TcpListener>) -> anyhow::Result<actix_web::dev::Server> {
         let state = self.state.clone();
+        let patience = state.streams.patience;
         let with_signals = listener.is_some();
         let mut server = HttpServer::new(move || {
             App::new().app_data(state.clone()).configure(routes::configure)
         })
         .workers(self.n_threads)
-        .on_connect(mark_own_socket)
+        .on_connect(move |connection, data| {
+            mark_own_socket(connection, data);
+            give_up_when_unread(connection, patience);
+        })
         // A client that left must drop its handler, or its model call runs on.
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
@@ -131,6 +139,14 @@ impl Application {
 fn mark_own_socket(connection: &dyn Any, data: &mut Extensions) {
     if connection.is::<tokio::net::UnixStream>() {
         data.insert(ThroughOwnSocket);
+    }
+}
+
+/// Lets the kernel close a connection whose peer takes nothing for so long:
+/// the body of a stalled answer is not polled, so nothing here would notice.
+fn give_up_when_unread(connection: &dyn Any, patience: Duration) {
+    if let Some(socket) = connection.downcast_ref::<tokio::net::TcpStream>() {
+        let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(patience));
     }
 }
 

@@ -83,6 +83,12 @@ pub struct ServeArgs {
     /// Threads for HTTP, and as many for sessions; 0 takes one per core
     #[arg(long, env = "PARLOR_THREADS", default_value_t = 0)]
     pub threads: usize,
+    /// Seconds of silence after which a stream sends a heartbeat
+    #[arg(long, env = "PARLOR_HEARTBEAT_S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub heartbeat_s: u64,
+    /// Seconds after which a reader that takes nothing of its answer has left
+    #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub reader_timeout_s: u64,
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,

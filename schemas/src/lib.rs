@@ -15,6 +15,7 @@
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`event`]: the event grammar of a streamed answer
 //! - [`access`]: API keys, their scopes, and credentials
+//! - [`trace`]: the id under which a request is found again
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
@@ -26,6 +27,7 @@ pub mod flow_file;
 pub mod ids;
 pub mod prediction;
 pub mod time;
+pub mod trace;
 pub mod turn;
 pub mod variable;
 
@@ -37,5 +39,6 @@ pub use event::StreamEvent;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
+pub use trace::TraceId;
 pub use turn::{NewTurn, Turn, TurnReply, Usage};
 pub use variable::{Variable, VariableType};

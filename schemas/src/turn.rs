@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::chat_message::{ChatMessage, ChatType, Role};
 use crate::ids::{ChatId, SessionKey};
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 
 /// Tokens that a turn cost, added over its model calls, as the providers counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -179,4 +180,7 @@ pub struct TurnReply {
     /// Tokens that the turn cost: an addition to Flowise's reply.
     #[serde(skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+    /// Where to find the request again: an addition too.
+    #[serde(rename = "traceId")]
+    pub trace_id: TraceId,
 }

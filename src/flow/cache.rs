@@ -7,6 +7,7 @@ use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableT
 
 use super::credentials;
 use super::file;
+use super::follow_up::FollowUp;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
 use crate::store::Store;
@@ -17,6 +18,8 @@ pub struct ReadyFlow {
     pub chatflow: Chatflow,
     /// The plan, or why there is none.
     pub plan: Result<Arc<Plan>, Fault>,
+    /// Suggests what to ask next, where the chatflow wants that.
+    pub follow_up: Option<Arc<FollowUp>>,
     /// What requests may change.
     pub policy: OverridePolicy,
     /// The stored variables by name.
@@ -75,17 +78,19 @@ impl FlowCache {
 
     fn compile(&self, chatflow: Chatflow) -> Result<ReadyFlow, Fault> {
         let bindings = self.store.chatflows().bindings(chatflow.id)?;
+        let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
+            let credential = spec.credential?;
+            Some(credentials::bind(node, credential, &self.store, &bindings))
+        };
         let plan = file::parse_flow(&chatflow.flow_data)
             .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()))
             .and_then(|flow| {
-                let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
-                    let credential = spec.credential?;
-                    Some(credentials::bind(node, credential, &self.store, &bindings))
-                };
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
+        let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow);
-        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+        let variables = Arc::new(self.variables()?);
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, variables })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

@@ -11,11 +11,13 @@
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
+//! - [`follow_up`]: suggestions of what to ask next
 //! - [`cache`]: compiled plans by chatflow
 
 pub mod cache;
 pub mod credentials;
 pub mod file;
+pub mod follow_up;
 pub mod graph;
 pub mod overrides;
 pub mod plan;

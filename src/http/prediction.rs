@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
+    TraceId,
 };
 use tokio::sync::mpsc;
 
@@ -38,16 +39,29 @@ pub async fn external(
     let streams = prediction.streaming && plan.can_stream;
     let (events, receiver) = if streams {
         let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
-        (EventSink::new(sender), Some(receiver))
+        (EventSink::new(sender, state.streams.patience), Some(receiver))
     } else {
         (EventSink::none(), None)
     };
-    let turn = bind(&state, &flow, &plan, prediction, asked_at, events)?;
+    let arrival = Arrival { asked_at, trace_id: trace_id(&request) };
+    let turn = bind(&state, &flow, &plan, prediction, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
-        Some(receiver) => sse::respond(receiver, pending).await,
+        Some(receiver) => sse::respond(receiver, pending, state.streams.heartbeat).await,
         None => Ok(HttpResponse::Ok().json(pending.await?)),
     }
+}
+
+/// When a request came, and its id in logs and traces.
+struct Arrival {
+    asked_at: Timestamp,
+    trace_id: TraceId,
+}
+
+/// The caller's trace, where it takes part in one, else a new one.
+fn trace_id(request: &HttpRequest) -> TraceId {
+    let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    header.and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::random)
 }
 
 fn bind(
@@ -55,7 +69,7 @@ fn bind(
     flow: &ReadyFlow,
     plan: &std::sync::Arc<Plan>,
     prediction: PredictionRequest,
-    asked_at: Timestamp,
+    arrival: Arrival,
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
     let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
@@ -73,7 +87,9 @@ fn bind(
         overrides,
         variables: flow.variables.clone(),
         lead_email: prediction.lead_email,
-        asked_at,
+        follow_up: flow.follow_up.clone(),
+        asked_at: arrival.asked_at,
+        trace_id: arrival.trace_id,
         events,
         store: state.store.history().clone(),
         services: state.services.clone(),

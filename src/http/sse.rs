@@ -1,5 +1,7 @@
 //! The body of a streamed answer. All that is ready goes out in one write, so
-//! it coalesces under load and stays byte-exact; no timer, no merged events.
+//! it coalesces under load and stays byte-exact; events are never merged.
+
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -9,25 +11,30 @@ use parlor_actors::PendingTurn;
 use parlor_schemas::{Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 
-/// Answers with a stream as soon as the first event is there. What fails
-/// before that is an ordinary error with its status.
+/// A comment of the event stream: clients skip it, proxies see life.
+const HEARTBEAT: &[u8] = b":heartbeat\n\n";
+
+/// Answers with a stream as soon as the first event is there, or the first
+/// heartbeat is due. What fails before that is an ordinary error with its status.
 ///
 /// # Errors
 /// The turn's, where it ended before its first event.
 pub async fn respond(
     mut events: Receiver<StreamEvent>,
     turn: PendingTurn,
+    heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
-    let body = match events.recv().await {
-        Some(first) => Body { first: Some(first), events, ending: Ending::Turn(turn) },
-        None => {
-            let reply = turn.await?;
-            Body { first: None, events, ending: Ending::Reply(Box::new(reply)) }
-        }
+    let first = timeout(heartbeat, events.recv()).await;
+    let (first, ending) = match first {
+        Ok(Some(event)) => (First::Event(event), Ending::Turn(turn)),
+        Ok(None) => (First::Nothing, Ending::Reply(Box::new(turn.await?))),
+        Err(_) => (First::Heartbeat, Ending::Turn(turn)),
     };
+    let body = Body { first, events, ending, heartbeat };
     let stream = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -38,9 +45,17 @@ pub async fn respond(
 }
 
 struct Body {
-    first: Option<StreamEvent>,
+    first: First,
     events: Receiver<StreamEvent>,
     ending: Ending,
+    heartbeat: Duration,
+}
+
+/// What opened the stream.
+enum First {
+    Event(StreamEvent),
+    Heartbeat,
+    Nothing,
 }
 
 enum Ending {
@@ -60,9 +75,13 @@ impl Body {
     /// The next bytes; `None` after the end.
     async fn next_write(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        let event = match self.first.take() {
-            Some(event) => Some(event),
-            None => self.events.recv().await,
+        let event = match std::mem::replace(&mut self.first, First::Nothing) {
+            First::Event(event) => Some(event),
+            First::Heartbeat => return Some(Bytes::from_static(HEARTBEAT)),
+            First::Nothing => match timeout(self.heartbeat, self.events.recv()).await {
+                Ok(event) => event,
+                Err(_) => return Some(Bytes::from_static(HEARTBEAT)),
+            },
         };
         match event {
             Some(event) => {
@@ -104,8 +123,12 @@ fn metadata(reply: &TurnReply) -> Value {
             map.insert(key.into(), json!(text));
         }
     }
+    if let Some(prompts) = &reply.follow_up_prompts {
+        map.insert("followUpPrompts".into(), json!(prompts));
+    }
     if !reply.usage.is_empty() {
         map.insert("usage".into(), json!(reply.usage));
     }
+    map.insert("traceId".into(), json!(reply.trace_id));
     Value::Object(map)
 }

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
     ChatId, ChatflowId, Fault, HistoryItem, SessionId, StreamEvent, Turn, Upload, Usage,
 };
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::NodeError;
@@ -109,12 +110,15 @@ pub struct EventSink {
 struct Channel {
     sender: mpsc::Sender<StreamEvent>,
     started: AtomicBool,
+    patience: Duration,
 }
 
 impl EventSink {
-    /// A sink into a channel that the HTTP body reads.
-    pub fn new(sender: mpsc::Sender<StreamEvent>) -> Self {
-        Self { channel: Some(Arc::new(Channel { sender, started: AtomicBool::new(false) })) }
+    /// A sink into a channel that the HTTP body reads. Who takes nothing for
+    /// as long as `patience`, while the channel is full, has left.
+    pub fn new(sender: mpsc::Sender<StreamEvent>, patience: Duration) -> Self {
+        let channel = Channel { sender, started: AtomicBool::new(false), patience };
+        Self { channel: Some(Arc::new(channel)) }
     }
 
     /// The sink of a request that is answered in one piece.
@@ -157,6 +161,14 @@ impl EventSink {
 
 impl Channel {
     async fn send(&self, event: StreamEvent) -> Result<(), NodeError> {
-        self.sender.send(event).await.map_err(|_| NodeError::Cancelled)
+        let event = match self.sender.try_send(event) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(NodeError::Cancelled),
+            Err(TrySendError::Full(event)) => event,
+        };
+        match tokio::time::timeout(self.patience, self.sender.send(event)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(NodeError::Cancelled),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! remembers what it was asked, and short ways to write inputs.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
@@ -85,7 +86,7 @@ impl TestTurn {
     /// The context and the end where its client reads.
     pub(crate) fn streaming(mut self) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
         let (sender, receiver) = mpsc::channel(256);
-        self.ctx.events = EventSink::new(sender);
+        self.ctx.events = EventSink::new(sender, Duration::from_secs(30));
         (self.ctx, receiver)
     }
 }

@@ -26,5 +26,6 @@ mod overrides;
 mod replay;
 mod sessions;
 mod start_and_stop;
+mod streams;
 mod templates;
 mod tidy;

@@ -17,7 +17,7 @@ use parlor_actors::{
 };
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, Fault, NewTurn, SessionId, SessionKey, Timestamp,
-    Turn, TurnReply, Usage,
+    TraceId, Turn, TurnReply, Usage,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -128,6 +128,7 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         session_id: "s".into(),
         memory_type: String::new(),
         usage: Usage::default(),
+        trace_id: TraceId::random(),
     };
     TurnOutcome { record: Some(record), reply }
 }

@@ -13,6 +13,7 @@
 //! - [`prediction`]: the body of a prediction, parsed
 //! - [`turn`]: one question with its answer, the unit that is stored
 //! - [`chat_message`]: the two views of a turn that the Message API shows
+//! - [`message_filter`]: which messages a caller means
 //! - [`event`]: the event grammar of a streamed answer
 //! - [`access`]: API keys, their scopes, and credentials
 //! - [`trace`]: the id under which a request is found again
@@ -25,6 +26,7 @@ pub mod error;
 pub mod event;
 pub mod flow_file;
 pub mod ids;
+pub mod message_filter;
 pub mod prediction;
 pub mod time;
 pub mod trace;
@@ -37,6 +39,7 @@ pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};
 pub use event::StreamEvent;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
+pub use message_filter::MessageFilter;
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
 pub use trace::TraceId;

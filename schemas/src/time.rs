@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -18,6 +18,33 @@ impl Timestamp {
     /// From milliseconds since the epoch.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)
+    }
+
+    /// Reads a date as people and scripts write it: ISO 8601 with or without a
+    /// time and a zone (UTC where none is given), or `MM/DD/YYYY`. A zone whose
+    /// `+` became a blank in an unescaped URL is read as it was meant. A bare
+    /// number is no date: nobody can tell seconds, milliseconds and years apart.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let zoned = match text.rsplit_once(' ') {
+            Some((instant, zone)) if instant.contains('T') => format!("{instant}+{zone}"),
+            _ => text.to_owned(),
+        };
+        if let Ok(instant) = DateTime::parse_from_rfc3339(&zoned) {
+            return Some(Self(instant.timestamp_millis()));
+        }
+        let local = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+        let at_midnight = ["%Y-%m-%d", "%m/%d/%Y"];
+        let instant = local
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .or_else(|| {
+                let day = at_midnight
+                    .iter()
+                    .find_map(|format| NaiveDate::parse_from_str(text, format).ok())?;
+                day.and_hms_opt(0, 0, 0)
+            })?;
+        Some(Self(instant.and_utc().timestamp_millis()))
     }
 
     /// Milliseconds since the epoch.
@@ -51,6 +78,29 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_read_as_people_write_it() {
+        let day = "2026-11-23T00:00:00.000Z";
+        for (text, expected) in [
+            ("2026-11-23", day),
+            ("11/23/2026", day),
+            ("2026-11-23T00:00", day),
+            ("2026-11-23T00:00:00", day),
+            ("2026-11-23 00:00:00", day),
+            ("2026-11-23T00:00:00.000Z", day),
+            ("2026-11-23T02:00:00+02:00", day),
+            ("2026-11-23T02:00:00 02:00", day),
+            ("2026-11-22T22:30:00.5-01:30", "2026-11-23T00:00:00.500Z"),
+        ] {
+            let read = Timestamp::parse(text).map(|instant| instant.to_string());
+            assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "soon", "1795411531349", "2026", "2026-13-01", "23/11/2026", "2026-11-23x"]
+        {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn an_instant_is_printed_with_milliseconds_and_z_and_read_back() {

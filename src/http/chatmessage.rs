@@ -8,65 +8,82 @@ use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
+use super::message_query;
 use super::state::AppState;
-use crate::store::{MessagePageQuery, Order};
+use crate::store::MessageQuery;
 
 /// Messages that are read at once.
 const PAGE: usize = 500;
 
-/// What selects messages. Kept as pairs, so that nothing unknown is overlooked.
-type Query = web::Query<Vec<(String, String)>>;
+type Query = web::Query<message_query::Pairs>;
 
-/// Messages of a session, or of the whole chatflow, oldest first unless `order` or `sort` says `DESC`.
+/// The messages that the query selects, oldest first unless `order` or `sort`
+/// says `DESC`. With `limit` one page, and the next one's `cursor` in the
+/// header `X-Next-Cursor`.
 ///
 /// # Errors
-/// 400 for a selector that this version does not take; 404.
+/// 400 for a parameter that is unknown or cannot be read; 404.
 pub async fn list(
     id: web::Path<String>,
     query: Query,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let flow = chatflows::find(&id, &state)?;
-    let mut session = None;
-    let mut order = Order::Ascending;
-    for (name, value) in query.iter() {
-        match (name.as_str(), value.to_ascii_uppercase().as_str()) {
-            // No session has an empty id; Flowise answers this with no rows.
-            ("sessionId", "") => return Ok(HttpResponse::Ok().json(json!([]))),
-            ("sessionId", _) => session = Some(parse_session(value)?),
-            ("order" | "sort", "ASC") => {}
-            ("order" | "sort", "DESC") => order = Order::Descending,
-            ("order" | "sort", _) => return Err(ApiError::bad("order must be ASC or DESC")),
-            _ => return Err(unknown(name)),
-        }
-    }
-    let Some(session) = session else { return Ok(all(state, flow.id, order)) };
-    let key = SessionKey { chatflow: flow.id, session };
-    let messages: Vec<ChatMessage> = state.store.history().session_messages(key, order).await?;
-    Ok(HttpResponse::Ok().json(messages))
+    let reading = message_query::reading(&query)?;
+    let Some(filter) = reading.filter else { return Ok(HttpResponse::Ok().json(json!([]))) };
+    let query = MessageQuery { filter, order: reading.order, after: reading.cursor, limit: PAGE };
+    let Some(limit) = reading.limit else { return all(state, flow.id, query).await };
+    let n_pages_before = reading.page.map_or(0, |page| page.get() - 1);
+    one_page(&state, flow.id, MessageQuery { limit: limit.get(), ..query }, n_pages_before).await
 }
 
-/// Every message of a chatflow as one JSON array, read and sent page by page:
-/// a long history never stands in memory.
-fn all(state: web::Data<AppState>, flow: ChatflowId, order: Order) -> HttpResponse {
-    let first = MessagePageQuery { order, limit: PAGE, ..MessagePageQuery::default() };
+async fn one_page(
+    state: &AppState,
+    flow: ChatflowId,
+    mut query: MessageQuery,
+    n_pages_before: usize,
+) -> Result<HttpResponse, ApiError> {
+    let history = state.store.history();
+    for _ in 0..n_pages_before {
+        match history.messages(flow, query.clone()).await?.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(HttpResponse::Ok().json(json!([]))),
+        }
+    }
+    let page = history.messages(flow, query).await?;
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = page.next {
+        response.insert_header(("X-Next-Cursor", next.to_text()));
+    }
+    Ok(response.json(page.messages))
+}
+
+/// Every selected message as one JSON array, read and sent page by page: a
+/// long history never stands in memory.
+async fn all(
+    state: web::Data<AppState>,
+    flow: ChatflowId,
+    query: MessageQuery,
+) -> Result<HttpResponse, ApiError> {
+    let first = state.store.history().messages(flow, query.clone()).await?;
+    if first.next.is_none() {
+        return Ok(HttpResponse::Ok().json(first.messages));
+    }
     let pages = stream::unfold(Some((first, b'[')), move |at| {
-        let state = state.clone();
+        let (state, query) = (state.clone(), query.clone());
         async move {
-            let (query, opener) = at?;
-            Some(match state.store.history().messages_of_chatflow(flow, query).await {
-                Ok(page) => {
-                    let next = page
-                        .next
-                        .map(|after| (MessagePageQuery { after: Some(after), ..query }, b','));
-                    (Ok(page_bytes(&page.messages, opener, next.is_none())), next)
-                }
+            let (page, opener) = at?;
+            let bytes = page_bytes(&page.messages, opener, page.next.is_none());
+            let Some(after) = page.next else { return Some((Ok(bytes), None)) };
+            let query = MessageQuery { after: Some(after), ..query };
+            Some(match state.store.history().messages(flow, query).await {
+                Ok(next) => (Ok(bytes), Some((next, b','))),
                 // The array stays open, so that nobody takes it for the whole.
                 Err(error) => (Err(ApiError::from(error)), None),
             })
         }
     });
-    HttpResponse::Ok().content_type("application/json").streaming(pages)
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(pages))
 }
 
 fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
@@ -99,7 +116,7 @@ pub async fn delete(
     for (name, value) in query.iter() {
         match name.as_str() {
             "sessionId" => session = Some(parse_session(value)?),
-            _ => return Err(unknown(name)),
+            _ => return Err(message_query::unknown(name)),
         }
     }
     let n_deleted = match session {
@@ -117,12 +134,4 @@ pub async fn delete(
 
 fn parse_session(text: &str) -> Result<SessionId, ApiError> {
     SessionId::parse(text).map_err(|error| ApiError::bad(error.to_string()))
-}
-
-fn unknown(name: &str) -> ApiError {
-    let shown: String = name.chars().take(40).collect();
-    ApiError::bad(format!(
-        "{} is no selector that is known here; use sessionId",
-        shown.escape_debug()
-    ))
 }

@@ -40,6 +40,7 @@ mod table;
 mod tests;
 mod tidy;
 mod variables;
+mod walk;
 mod watch;
 
 use std::path::Path;
@@ -51,7 +52,7 @@ pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use history::History;
-pub use messages::{MessageCursor, MessagePage, MessagePageQuery, Order};
+pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use variables::Variables;
 
 use deletions::Deletions;

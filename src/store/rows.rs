@@ -2,7 +2,8 @@
 //! read back. What adds a turn and what removes one stand side by side here,
 //! so that no index is forgotten on one side.
 
-use parlor_schemas::{ChatflowId, NewTurn, SessionKey};
+use parlor_schemas::{ChatId, ChatMessage, ChatflowId, NewTurn, SessionKey, Turn};
+use uuid::Uuid;
 
 use super::deletions::Deletions;
 use super::error::StoreError;
@@ -89,6 +90,51 @@ pub(super) fn ordinal_of(
 pub(super) fn owner_of(tree: &sled::Tree, ordinal: u64) -> Result<Option<SessionKey>, StoreError> {
     let value = tree.get(keys::owner(ordinal)).map_err(StoreError::read)?;
     Ok(value.as_deref().and_then(keys::session_of_owner_value))
+}
+
+/// The conversations that turns of a chat id belong to and that are not deleted.
+pub(super) fn ordinals_of_chat(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    chatflow: &ChatflowId,
+    chat: &ChatId,
+) -> Result<Vec<u64>, StoreError> {
+    let keys: Result<Vec<_>, _> = tree.scan_prefix(keys::chats_of(chatflow, chat)).keys().collect();
+    let keys = keys.map_err(StoreError::read)?;
+    let ordinals = keys.iter().filter_map(|key| keys::ordinal_of_chat(key));
+    Ok(ordinals.filter(|ordinal| !deletions.is_buried(chatflow, *ordinal)).collect())
+}
+
+/// The message of an id with its place.
+pub(super) fn message_by_id(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    id: Uuid,
+) -> Result<Option<(DatePlace, ChatMessage)>, StoreError> {
+    let value = tree.get(keys::message(&id)).map_err(StoreError::read)?;
+    let Some((turn, role)) = value.as_deref().and_then(keys::place_of_message_value) else {
+        return Ok(None);
+    };
+    let message = message_of_turn(tree, deletions, turn, role)?;
+    let message = message.filter(|message| message.id == id);
+    Ok(message.map(|message| (DatePlace { time: message.created_date, turn, role }, message)))
+}
+
+/// One message of a turn; `None` where it is deleted.
+pub(super) fn message_of_turn(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    place: TurnPlace,
+    role: u8,
+) -> Result<Option<ChatMessage>, StoreError> {
+    let Some(key) = owner_of(tree, place.ordinal)? else { return Ok(None) };
+    if deletions.is_buried(&key.chatflow, place.ordinal) {
+        return Ok(None);
+    }
+    let record = read(tree, place)?.filter(|record| record.halves.has(role));
+    let Some(record) = record else { return Ok(None) };
+    let turn = Turn { seq: place.seq, body: record.body };
+    Ok(turn.messages(&key).into_iter().nth(usize::from(role)))
 }
 
 /// Sequence number of a conversation's last turn.

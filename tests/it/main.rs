@@ -22,6 +22,7 @@ mod golden;
 mod golden_mends;
 mod golden_operator;
 mod harness;
+mod message_api;
 mod overrides;
 mod replay;
 mod sessions;

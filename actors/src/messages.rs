@@ -44,8 +44,8 @@ pub struct ForgetSession {
     pub reply: oneshot::Sender<Result<u64, Fault>>,
 }
 
-/// A chatflow's messages were deleted in the store: drop what its sessions
-/// hold in memory and read again.
+/// Messages of a chatflow were deleted in the store: its sessions read again
+/// before their next turn.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct DropMemory {

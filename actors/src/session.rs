@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::RestartBudget;
 use crate::memory::SessionMemory;
-use crate::messages::{AbortTurn, DropMemory, ForgetSession, RunTurn, TurnReplySender};
+use crate::messages::{AbortTurn, ForgetSession, RunTurn, TurnReplySender};
 use crate::step::{self, StepEnv, TurnEnd};
 
 /// What a shard sees of a session without asking it: both live on one thread.
@@ -26,6 +26,8 @@ pub(crate) struct Gauge {
     pub(crate) last_used: Cell<Instant>,
     /// Its recent failures.
     pub(crate) budget: RefCell<RestartBudget>,
+    /// Messages of it were deleted: what it holds in memory is not to be used again.
+    pub(crate) stale: Cell<bool>,
 }
 
 impl Gauge {
@@ -34,6 +36,7 @@ impl Gauge {
             pending: Cell::new(0),
             last_used: Cell::new(Instant::now()),
             budget: RefCell::default(),
+            stale: Cell::new(false),
         })
     }
 
@@ -97,7 +100,8 @@ impl SessionActor {
 
     fn start_turn(&mut self, turn: RunTurn, ctx: &mut Context<Self>) {
         self.running = Some(Running::Turn { cancel: turn.cancel.clone(), reply: turn.reply });
-        let step = step::run_turn(self.env.clone(), self.memory.take(), turn.runner, turn.cancel);
+        let memory = self.memory.take().filter(|_| !self.gauge.stale.replace(false));
+        let step = step::run_turn(self.env.clone(), memory, turn.runner, turn.cancel);
         ctx.spawn(step.into_actor(self).map(|end, session, ctx| session.turn_ended(end, ctx)));
     }
 
@@ -172,14 +176,5 @@ impl Handler<AbortTurn> for SessionActor {
             }
             _ => false,
         }
-    }
-}
-
-impl Handler<DropMemory> for SessionActor {
-    type Result = ();
-
-    /// A running turn keeps its copy; the store refuses it by its epoch.
-    fn handle(&mut self, _: DropMemory, _: &mut Context<Self>) {
-        self.memory = None;
     }
 }

@@ -190,8 +190,7 @@ impl Handler<DropMemory> for ShardActor {
     fn handle(&mut self, order: DropMemory, _: &mut Context<Self>) {
         let of_flow = self.sessions.iter().filter(|(key, _)| key.chatflow == order.chatflow);
         for (_, entry) in of_flow {
-            // A full mailbox holds turns that read the store under the new epoch anyway.
-            let _ = entry.addr.try_send(order);
+            entry.gauge.stale.set(true);
         }
     }
 }

@@ -43,5 +43,5 @@ pub use message_filter::MessageFilter;
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
 pub use trace::TraceId;
-pub use turn::{NewTurn, Turn, TurnReply, Usage};
+pub use turn::{Halves, NewTurn, Turn, TurnReply, Usage};
 pub use variable::{Variable, VariableType};

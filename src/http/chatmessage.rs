@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
-use parlor_schemas::{ChatMessage, ChatflowId, SessionId, SessionKey};
+use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, SessionKey};
 use serde_json::json;
 
 use super::chatflows;
@@ -101,8 +101,8 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     out.into()
 }
 
-/// Deletes a session's messages, and the memory of its live actor with them.
-/// Without any selector it clears the chatflow's history.
+/// Deletes the messages that all selectors mean, and the memory of live
+/// actors with them. Without any selector it clears the chatflow's history.
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
@@ -112,26 +112,22 @@ pub async fn delete(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let flow = chatflows::find(&id, &state)?;
-    let mut session = None;
-    for (name, value) in query.iter() {
-        match name.as_str() {
-            "sessionId" => session = Some(parse_session(value)?),
-            _ => return Err(message_query::unknown(name)),
+    let filter = message_query::deletion(&query)?;
+    let of_session = MessageFilter { session: filter.session.clone(), ..Default::default() };
+    let history = state.store.history();
+    let n_deleted = match &filter.session {
+        Some(session) if filter == of_session => {
+            let key = SessionKey { chatflow: flow.id, session: session.clone() };
+            state.supervisor.forget_session(key).await?
         }
-    }
-    let n_deleted = match session {
-        Some(session) => {
-            state.supervisor.forget_session(SessionKey { chatflow: flow.id, session }).await?
-        }
-        None => {
-            let n_deleted = state.store.history().delete_chatflow_history(flow.id).await?;
+        _ => {
+            let n_deleted = match filter.is_empty() {
+                true => history.delete_chatflow_history(flow.id).await?,
+                false => history.delete_messages(flow.id, filter).await?,
+            };
             state.supervisor.drop_memory(flow.id).await;
             n_deleted
         }
     };
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
-}
-
-fn parse_session(text: &str) -> Result<SessionId, ApiError> {
-    SessionId::parse(text).map_err(|error| ApiError::bad(error.to_string()))
 }

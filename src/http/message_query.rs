@@ -56,6 +56,28 @@ pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
     Ok(reading)
 }
 
+/// Reads the query of a DELETE.
+///
+/// # Errors
+/// 400 naming the parameter, also where it is empty.
+pub fn deletion(pairs: &Pairs) -> Result<MessageFilter, ApiError> {
+    let mut filter = MessageFilter::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            // Flowise clears memories outside only when it is told to; here
+            // what is deleted is deleted.
+            "hardDelete" | "isClearFromViewMessageDialog" => {}
+            _ if value.is_empty() => {
+                let shown: String = name.chars().take(40).collect();
+                let shown = shown.escape_debug();
+                return Err(ApiError::bad(format!("{shown} is empty; nothing was deleted")));
+            }
+            _ => select(&mut filter, name, value)?,
+        }
+    }
+    Ok(filter)
+}
+
 /// Adds one selector to a filter. The same one twice must say the same, but
 /// for `chatType`, of which each adds a door.
 ///

@@ -60,7 +60,7 @@ impl TestTurn {
     /// The stored turns, question and answer.
     pub(crate) fn stored(mut self, turns: &[(&str, &str)]) -> Self {
         let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
-            Arc::new(Turn { seq: seq as u64, body: new_turn(question, answer) })
+            Arc::new(Turn::whole(seq as u64, new_turn(question, answer)))
         });
         self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
         self

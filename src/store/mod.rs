@@ -30,6 +30,7 @@ mod ledger;
 mod lock;
 mod messages;
 mod parcel;
+mod purge;
 mod queue;
 mod record;
 mod recovery;

@@ -2,14 +2,14 @@
 //! read back. What adds a turn and what removes one stand side by side here,
 //! so that no index is forgotten on one side.
 
-use parlor_schemas::{ChatId, ChatMessage, ChatflowId, NewTurn, SessionKey, Turn};
+use parlor_schemas::{ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey};
 use uuid::Uuid;
 
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, DatePlace, TurnPlace};
 use super::parcel;
-use super::record::{self, Halves, Record};
+use super::record::{self, Record};
 
 /// Changes to one tree: a key with its new value, or `None` to remove it.
 pub(super) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -32,14 +32,7 @@ pub(super) fn added(
     place: TurnPlace,
     turn: &NewTurn,
 ) -> Result<Changes, StoreError> {
-    let key = keys::turn(place);
-    let payload = record::encode(Halves::BOTH, turn)?;
-    let parcel = parcel::seal(record::VERSION, &key, &payload)?;
-    let mut changes = Vec::with_capacity(8 + parcel.rest.len());
-    changes.push((key, Some(parcel.head)));
-    for (number, part) in (0..).zip(parcel.rest) {
-        changes.push((keys::part(place, number), Some(part)));
-    }
+    let mut changes = record(place, Halves::BOTH, turn)?;
     for (role, id, time) in messages(turn) {
         let date = keys::date(chatflow, DatePlace { time, turn: place, role });
         changes.push((date, Some(Vec::new())));
@@ -48,14 +41,45 @@ pub(super) fn added(
     Ok(changes)
 }
 
+/// The record alone, under its key and those of its parts.
+pub(super) fn record(
+    place: TurnPlace,
+    halves: Halves,
+    turn: &NewTurn,
+) -> Result<Changes, StoreError> {
+    let key = keys::turn(place);
+    let payload = record::encode(halves, turn)?;
+    let parcel = parcel::seal(record::VERSION, &key, &payload)?;
+    let mut changes = Vec::with_capacity(8 + parcel.rest.len());
+    changes.push((key, Some(parcel.head)));
+    for (number, part) in (0..).zip(parcel.rest) {
+        changes.push((keys::part(place, number), Some(part)));
+    }
+    Ok(changes)
+}
+
+/// Removes messages from the indexes by date and by id.
+pub(super) fn unindexed(
+    chatflow: &ChatflowId,
+    place: TurnPlace,
+    turn: &NewTurn,
+    lost: Halves,
+) -> Changes {
+    let of_lost = messages(turn).into_iter().filter(|(role, ..)| match role {
+        0 => lost.question,
+        _ => lost.answer,
+    });
+    let rows = of_lost.flat_map(|(role, id, time)| {
+        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
+        [(date, None), (keys::message(&id), None)]
+    });
+    rows.collect()
+}
+
 /// Removes what [`added`] made, and the turn's entry among its chat id's.
 pub(super) fn removed(chatflow: &ChatflowId, place: TurnPlace, turn: &NewTurn) -> Changes {
-    let mut changes = vec![(keys::chat(chatflow, &turn.chat_id, place.ordinal), None)];
-    for (role, id, time) in messages(turn) {
-        let at = DatePlace { time, turn: place, role };
-        changes.push((keys::date(chatflow, at), None));
-        changes.push((keys::message(&id), None));
-    }
+    let mut changes = unindexed(chatflow, place, turn, Halves::BOTH);
+    changes.push((keys::chat(chatflow, &turn.chat_id, place.ordinal), None));
     changes
 }
 
@@ -131,10 +155,10 @@ pub(super) fn message_of_turn(
     if deletions.is_buried(&key.chatflow, place.ordinal) {
         return Ok(None);
     }
-    let record = read(tree, place)?.filter(|record| record.halves.has(role));
-    let Some(record) = record else { return Ok(None) };
-    let turn = Turn { seq: place.seq, body: record.body };
-    Ok(turn.messages(&key).into_iter().nth(usize::from(role)))
+    let Some(record) = read(tree, place)? else { return Ok(None) };
+    let role = if role == 0 { Role::UserMessage } else { Role::ApiMessage };
+    let messages = record.into_turn(place.seq).messages(&key);
+    Ok(messages.into_iter().find(|message| message.role == role))
 }
 
 /// Sequence number of a conversation's last turn.

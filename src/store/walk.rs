@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
-use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, SessionKey, Timestamp, Turn};
+use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, Role, SessionKey, Timestamp};
 
 use super::deletions::Deletions;
 use super::error::StoreError;
@@ -18,10 +18,16 @@ pub(super) struct Walk<'a> {
     pub query: &'a MessageQuery,
 }
 
+/// The messages of a page with their places.
+pub(super) struct Found {
+    pub messages: Vec<(DatePlace, ChatMessage)>,
+    /// Nothing that is meant comes after them.
+    pub is_last: bool,
+}
+
 /// A page that fills.
 struct Filling<'a> {
-    page: MessagePage,
-    last: Option<DatePlace>,
+    found: Found,
     query: &'a MessageQuery,
 }
 
@@ -31,20 +37,29 @@ impl Filling<'_> {
         if !self.query.filter.matches(&message) {
             return ControlFlow::Continue(());
         }
-        if self.page.messages.len() == self.query.limit {
-            self.page.next = self.last.map(MessageCursor);
+        if self.found.messages.len() == self.query.limit {
+            self.found.is_last = false;
             return ControlFlow::Break(());
         }
-        self.page.messages.push(message);
-        self.last = Some(at);
+        self.found.messages.push((at, message));
         ControlFlow::Continue(())
     }
 }
 
 impl Walk<'_> {
-    /// The page, by the index that fits the filter best.
+    /// The page.
     pub fn page(&self) -> Result<MessagePage, StoreError> {
-        let mut filling = Filling { page: MessagePage::default(), last: None, query: self.query };
+        let Found { messages, is_last } = self.found()?;
+        let last = messages.last().filter(|_| !is_last);
+        let next = last.map(|(at, _)| MessageCursor(*at));
+        let messages = messages.into_iter().map(|(_, message)| message).collect();
+        Ok(MessagePage { messages, next })
+    }
+
+    /// What is meant, by the index that fits the filter best.
+    pub fn found(&self) -> Result<Found, StoreError> {
+        let found = Found { messages: Vec::new(), is_last: true };
+        let mut filling = Filling { found, query: self.query };
         let MessageFilter { message, session, chat, .. } = &self.query.filter;
         if let Some(id) = message {
             if let Some((at, message)) = rows::message_by_id(self.tree, self.deletions, *id)?
@@ -64,7 +79,7 @@ impl Walk<'_> {
         } else {
             self.dates(&mut filling)?;
         }
-        Ok(filling.page)
+        Ok(filling.found)
     }
 
     /// The conversations of a chat: usually one; several are merged by date.
@@ -137,13 +152,12 @@ impl Walk<'_> {
     ) -> Result<Vec<(DatePlace, ChatMessage)>, StoreError> {
         let (at, head) = row.map_err(StoreError::read)?;
         let Some(place) = keys::place_of_turn(&at) else { return Ok(Vec::new()) };
-        let record = rows::read_rest(self.tree, place, &head)?;
-        let turn = Turn { seq: place.seq, body: record.body };
-        let rows = (0_u8..).zip(turn.messages(key));
-        let rows = rows.filter(|(role, _)| record.halves.has(*role)).map(|(role, message)| {
+        let turn = rows::read_rest(self.tree, place, &head)?.into_turn(place.seq);
+        let messages = turn.messages(key).into_iter().map(|message| {
+            let role = u8::from(message.role == Role::ApiMessage);
             (DatePlace { time: message.created_date, turn: place, role }, message)
         });
-        Ok(rows.collect())
+        Ok(messages.collect())
     }
 
     /// Everything by date.

@@ -82,7 +82,7 @@ async fn one_message_is_found_by_its_id_and_only_in_its_chatflow() {
     let office = Office::open().await;
     let row = office.rows("chatId=c").await[1].clone();
     let id = row["id"].as_str().unwrap();
-    assert_eq!(office.rows(&format!("messageId={id}")).await, [row.clone()]);
+    assert_eq!(office.rows(&format!("messageId={id}")).await, std::slice::from_ref(&row));
     assert_eq!(office.rows(&format!("messageId={id}&chatId=chat-1")).await, [Value::Null; 0]);
     let other = format!("/api/v1/chatmessage/{}?messageId={id}", office.stage.flow("a-llmchain"));
     let elsewhere = office.stage.server.operator().get(&other).await.expect(200).json();
@@ -158,4 +158,46 @@ async fn doors_are_given_alone_repeated_or_as_a_json_array() {
     for query in ["chatType=EXTERNAL", "chatType=INTERNAL&chatType=EXTERNAL", array] {
         assert_eq!(office.rows(query).await, all, "{query}");
     }
+}
+
+#[tokio::test]
+async fn selectors_delete_exactly_what_they_show() {
+    let office = Office::open().await;
+    let operator = office.stage.server.operator();
+    for query in ["chatId=c", "sessionId=s&chatId=chat-1_x", "startDate=2000-01-01"] {
+        let shown = office.rows(query).await;
+        let others = office.rows("").await.len() - shown.len();
+        let gone = operator.delete(&office.path(query)).await.expect(200).json();
+        assert_eq!(gone, json!({"raw": [], "affected": shown.len()}), "{query}");
+        assert_eq!(office.rows("").await.len(), others, "{query}");
+    }
+    assert_eq!(office.rows("").await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn a_selector_that_is_unknown_misspelt_or_empty_deletes_nothing() {
+    let office = Office::open().await;
+    let all = office.rows("").await;
+    for query in ["chatid=c", "sessionId=", "chatId=", "messageId=", "session=s", "order=ASC"] {
+        office.stage.server.operator().delete(&office.path(query)).await.expect_error(400);
+    }
+    assert_eq!(office.rows("").await, all);
+}
+
+#[tokio::test]
+async fn a_live_session_forgets_what_was_deleted_in_the_same_breath() {
+    let office = Office::open().await;
+    let row = office.rows("chatId=chat-1").await[0].clone();
+    let query = format!("messageId={}", row["id"].as_str().unwrap());
+    let path = office.path(&query);
+    let gone = office.stage.server.operator().delete(&path).await.expect(200).json();
+    assert_eq!(gone["affected"], 1);
+    office.stage.model.take_received();
+    let body = json!({"question": "next", "chatId": "chat-1"});
+    office.stage.server.ask(office.stage.flow("b-conversation"), &body).await.expect(200);
+    let asked = office.stage.model.take_received();
+    let said: Vec<_> = asked[0].messages().into_iter().map(|(role, _)| role).collect();
+    assert_eq!(said, ["system", "assistant", "user", "assistant", "user"]);
+    let deleted = row["content"].as_str().unwrap();
+    assert!(!asked[0].body.to_string().contains(deleted), "{asked:?}");
 }

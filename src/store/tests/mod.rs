@@ -4,6 +4,7 @@ mod commit;
 mod deletions;
 mod history;
 mod opening;
+mod purge;
 
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
 }
 
 pub(super) fn appending(key: &SessionKey, seq: u64, epoch: u64, body: NewTurn) -> Append {
-    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn { seq, body }) }
+    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn::whole(seq, body)) }
 }
 
 /// Appends a turn as the session's actor would.

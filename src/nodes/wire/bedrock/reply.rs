@@ -179,6 +179,11 @@ struct Answer {
 
 impl Answer {
     async fn event(&mut self, event: &Event<'_>, call: &Call<'_>) -> Result<(), NodeError> {
+        // What another event means, or even that it holds JSON, is not known.
+        let names = ["contentBlockStart", "contentBlockDelta", "messageStop", "metadata"];
+        if !names.contains(&event.name) {
+            return Ok(());
+        }
         let fields: Fields<'_> =
             serde_json::from_slice(event.payload).map_err(|_| no_json(call))?;
         self.stop = fields.stop_reason.or(self.stop);

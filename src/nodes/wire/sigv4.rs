@@ -218,6 +218,28 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_bedrock_is_signed_as_awss_own_python_library_signs_it() {
+        let request = Unsigned {
+            method: "POST",
+            host: "bedrock-runtime.us-east-1.amazonaws.com",
+            path: "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse",
+            content_type: Some("application/json"),
+            body: br#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#,
+        };
+        let now = Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap();
+        let scope = Scope { region: "us-east-1", service: "bedrock", now };
+
+        let signature = signer(Some("session-token")).sign(&request, &scope);
+
+        // Made with botocore.
+        let expected = "AWS4-HMAC-SHA256 \
+            Credential=AKIDEXAMPLE/20260102/us-east-1/bedrock/aws4_request, \
+            SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, \
+            Signature=d28b3b31d603e70fde423f68f879f5df613fb62a5db5952b7f4e81b418a1da6b";
+        assert_eq!(signature.authorization, expected);
+    }
+
+    #[test]
     fn the_path_of_a_model_is_encoded_twice_in_what_is_signed() {
         let request = request("POST", "/model/anthropic.claude-v1%3A0/converse");
 

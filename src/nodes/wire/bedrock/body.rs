@@ -164,7 +164,7 @@ fn blocks(message: &ModelMessage) -> Result<Vec<Block<'_>>, NodeError> {
     if message.speaker == Speaker::Tool {
         let tool_use_id = message.tool_call_id.as_deref().unwrap_or_default();
         let text = message.plain();
-        // The provider refuses an empty text, here too.
+        // A blank text is refused in all other blocks, so no model need see one.
         let text = if text.trim().is_empty() { "(no output)".to_owned() } else { text };
         return Ok(vec![Block::ToolResult { tool_use_id, content: [ResultText { text }] }]);
     }

@@ -60,8 +60,8 @@ impl Bedrock {
     ///
     /// # Errors
     /// Those of [`Call::send`]; [`NodeError::MissingCredential`]; and
-    /// [`NodeError::BadRequest`] for an answer that is withheld, and for an
-    /// image that Bedrock cannot take.
+    /// [`NodeError::BadRequest`] for an answer that is withheld, for an image
+    /// that Bedrock cannot take, and for a prompt without a question.
     pub(crate) async fn call(
         &self,
         request: &ChatRequest,
@@ -108,25 +108,29 @@ impl Bedrock {
             Auth::Bearer(key) => {
                 headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {key}"))?);
             }
-            Auth::Signed(signer) => {
-                let host = host(url);
-                let request = Unsigned {
-                    method: "POST",
-                    host: &host,
-                    path: url.path(),
-                    content_type: Some(JSON),
-                    body,
-                };
-                let scope = Scope { region: &self.region, service: SERVICE, now: Utc::now() };
-                let signature = signer.sign(&request, &scope);
-                headers.insert("x-amz-date", secret_header(&signature.date)?);
-                headers.insert(AUTHORIZATION, secret_header(&signature.authorization)?);
-                if let Some(session) = &signer.session {
-                    headers.insert("x-amz-security-token", secret_header(session)?);
-                }
-            }
+            Auth::Signed(signer) => self.sign(signer, url, body, &mut headers)?,
         }
         Ok(headers)
+    }
+
+    fn sign(
+        &self,
+        signer: &Signer,
+        url: &Url,
+        body: &[u8],
+        headers: &mut HeaderMap,
+    ) -> Result<(), NodeError> {
+        let (host, path) = (host(url), url.path());
+        let request =
+            Unsigned { method: "POST", host: &host, path, content_type: Some(JSON), body };
+        let scope = Scope { region: &self.region, service: SERVICE, now: Utc::now() };
+        let signature = signer.sign(&request, &scope);
+        headers.insert("x-amz-date", secret_header(&signature.date)?);
+        headers.insert(AUTHORIZATION, secret_header(&signature.authorization)?);
+        if let Some(session) = &signer.session {
+            headers.insert("x-amz-security-token", secret_header(session)?);
+        }
+        Ok(())
     }
 }
 

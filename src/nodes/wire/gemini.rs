@@ -58,7 +58,8 @@ impl Gemini {
     /// # Errors
     /// Those of [`Call::send`]; [`NodeError::MissingCredential`]; and
     /// [`NodeError::BadRequest`] for a prompt or an answer that Gemini blocks,
-    /// and for an image that it would have to fetch.
+    /// for an image that it would have to fetch, and for a prompt without a
+    /// question.
     pub(crate) async fn call(
         &self,
         request: &ChatRequest,

@@ -112,7 +112,8 @@ enum Choice<'a> {
 /// Puts the node's settings and the prompt into one body.
 ///
 /// # Errors
-/// [`NodeError::BadRequest`] for an image that Bedrock cannot take.
+/// [`NodeError::BadRequest`] for an image that Bedrock cannot take, and for a
+/// prompt without a word of the conversation.
 pub(super) fn write<'a>(
     settings: &Settings,
     request: &'a ChatRequest,
@@ -156,6 +157,9 @@ fn messages(messages: &[ModelMessage]) -> Result<Vec<Message<'_>>, NodeError> {
             Some(last) if last.role == role => last.content.extend(blocks),
             _ => merged.push(Message { role, content: blocks }),
         }
+    }
+    if merged.is_empty() {
+        return Err(NodeError::BadRequest("Bedrock needs a question; write one".to_owned()));
     }
     Ok(merged)
 }
@@ -209,10 +213,23 @@ fn image(url: &str) -> Result<Image<'_>, NodeError> {
     Ok(Image { format, source: Source { bytes } })
 }
 
-/// The tools and the choice among them. A conversation that holds calls is
-/// refused without tools, so there the called ones are named again; and no
-/// choice forbids them, so that `None` offers none where it can.
+/// The tools and the choice among them.
 fn tool_config(request: &ChatRequest) -> Option<ToolConfig<'_>> {
+    let tools = tools(request);
+    let tool_choice = match (&request.output_schema, &request.tool_choice) {
+        (Some(schema), _) => Some(Choice::Tool { name: &schema.name }),
+        (None, ToolChoice::Required) => Some(Choice::Any {}),
+        (None, ToolChoice::Named(name)) => Some(Choice::Tool { name }),
+        (None, ToolChoice::Auto | ToolChoice::None) => None,
+    };
+    (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice })
+}
+
+/// The tools; an output schema is one more, whose arguments are the answer. A
+/// conversation that holds calls is refused without tools, so there the called
+/// ones are named again; and no choice forbids them, so that `None` offers
+/// none where it can.
+fn tools(request: &ChatRequest) -> Vec<Tool<'_>> {
     let mut tools = Vec::new();
     let has_called = request.messages.iter().any(|message| !message.tool_calls.is_empty());
     if request.tool_choice != ToolChoice::None || has_called {
@@ -228,13 +245,7 @@ fn tool_config(request: &ChatRequest) -> Option<ToolConfig<'_>> {
             tools.push(spec(&call.name, "", &Value::Null));
         }
     }
-    let tool_choice = match (&request.output_schema, &request.tool_choice) {
-        (Some(schema), _) => Some(Choice::Tool { name: &schema.name }),
-        (None, ToolChoice::Required) => Some(Choice::Any {}),
-        (None, ToolChoice::Named(name)) => Some(Choice::Tool { name }),
-        (None, ToolChoice::Auto | ToolChoice::None) => None,
-    };
-    (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice })
+    tools
 }
 
 /// A tool; its schema must be one of an object.

@@ -128,7 +128,8 @@ struct Calling<'a> {
 /// Puts the node's settings and the prompt into one body.
 ///
 /// # Errors
-/// [`NodeError::BadRequest`] for an image that Gemini would have to fetch.
+/// [`NodeError::BadRequest`] for an image that Gemini would have to fetch, and
+/// for a prompt without a word of the conversation.
 pub(super) fn write<'a>(
     settings: &'a Settings,
     request: &'a ChatRequest,
@@ -187,6 +188,9 @@ fn contents(request: &ChatRequest) -> Result<Vec<Content<'_>>, NodeError> {
             Some(last) if last.role == role => last.parts.extend(parts),
             _ => merged.push(Content { role, parts }),
         }
+    }
+    if merged.is_empty() {
+        return Err(NodeError::BadRequest("Gemini needs a question; write one".to_owned()));
     }
     Ok(merged)
 }

@@ -47,6 +47,7 @@ fn one_object(alternatives: Vec<Value>) -> Value {
         alternative.as_object_mut().map(|alternative| alternative.remove("required"));
         merge(&mut all, alternative);
     }
+    all.remove("anyOf");
     Value::Object(all)
 }
 
@@ -84,19 +85,7 @@ impl<'a> Cleaning<'a> {
             }
             return words;
         }
-        let mut words = Map::new();
-        set_type(schema, &mut words);
-        for name in KEPT {
-            if let Some(value) = schema.get(*name) {
-                words.insert((*name).to_owned(), value.clone());
-            }
-        }
-        if let Some(format) = schema.get("format").and_then(Value::as_str)
-            && FORMATS.contains(&format)
-        {
-            words.insert("format".to_owned(), format.into());
-        }
-        set_choices(schema, &mut words);
+        let mut words = own_words(schema);
         self.set_parts(schema, &mut words, depth);
         self.set_alternatives(schema, &mut words, depth);
         words
@@ -170,6 +159,24 @@ impl<'a> Cleaning<'a> {
             cleaned.insert("items".to_owned(), items);
         }
     }
+}
+
+/// What a schema says without its parts.
+fn own_words(schema: &Map<String, Value>) -> Map<String, Value> {
+    let mut words = Map::new();
+    set_type(schema, &mut words);
+    for name in KEPT {
+        if let Some(value) = schema.get(*name) {
+            words.insert((*name).to_owned(), value.clone());
+        }
+    }
+    if let Some(format) = schema.get("format").and_then(Value::as_str)
+        && FORMATS.contains(&format)
+    {
+        words.insert("format".to_owned(), format.into());
+    }
+    set_choices(schema, &mut words);
+    words
 }
 
 fn is_among(name: &Value, properties: &Map<String, Value>) -> bool {

@@ -307,14 +307,19 @@ fn a_stream_of_bedrock_that_is_not_whole_is_no_answer() {
 }
 
 #[test]
-fn an_image_that_bedrock_cannot_take_is_the_callers_error() {
-    for (url, problem) in [
-        ("https://example.com/x.png", "takes uploaded images only"),
-        ("data:image/svg+xml;base64,QUJD", "PNG, JPEG, GIF and WebP only"),
+fn what_bedrock_cannot_be_asked_is_the_callers_error() {
+    let picture = |url: &str| {
+        let mut request = hello();
+        request.messages[1].parts.push(image(url));
+        request
+    };
+    let silence = ChatRequest::new(vec![system("Be kind."), user(" ")]);
+    for (request, problem) in [
+        (picture("https://example.com/x.png"), "takes uploaded images only"),
+        (picture("data:image/svg+xml;base64,QUJD"), "PNG, JPEG, GIF and WebP only"),
+        (silence, "needs a question; write one"),
     ] {
         run(Box::pin(async move {
-            let mut request = hello();
-            request.messages[1].parts.push(image(url));
             let server = TestServer::answering(&[]).await;
             let ctx = server.serving(TestTurn::asking("hi").ctx());
 

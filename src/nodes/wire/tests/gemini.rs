@@ -237,18 +237,23 @@ fn a_refused_key_is_told_in_geminis_words_without_the_key() {
 }
 
 #[test]
-fn an_image_that_gemini_would_have_to_fetch_is_the_callers_error() {
-    run(Box::pin(async {
-        let mut request = hello();
-        request.messages[1].parts.push(image("https://example.com/x.png"));
+fn what_gemini_cannot_be_asked_is_the_callers_error() {
+    let mut picture = hello();
+    picture.messages[1].parts.push(image("https://example.com/x.png"));
+    let silence = ChatRequest::new(vec![system("Be kind."), user("")]);
+    for (request, problem) in
+        [(picture, "takes uploaded images only"), (silence, "needs a question; write one")]
+    {
+        run(Box::pin(async move {
+            let server = TestServer::answering(&[]).await;
+            let ctx = server.serving(TestTurn::asking("hi").ctx());
 
-        let (ctx, _events) = TestTurn::asking("hi").streaming();
-        let server = TestServer::answering(&[]).await;
-        let error = gemini([]).call(request, &server.serving(ctx), true).await.unwrap_err();
+            let error = gemini([]).call(request, &ctx, true).await.unwrap_err();
 
-        assert!(matches!(error, NodeError::BadRequest(_)), "{error}");
-        assert_eq!(server.n_requests(), 0);
-    }));
+            assert!(matches!(&error, NodeError::BadRequest(text) if text.contains(problem)));
+            assert_eq!(server.n_requests(), 0);
+        }));
+    }
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn arguments_of_several_shapes_are_one_object() {
     let schema = json!({ "oneOf": [
         { "properties": { "a": { "type": "string" } }, "required": ["a"] },
         { "properties": { "b": { "type": "number" } }, "required": ["b"] },
+        { "anyOf": [{ "type": "string" }, { "type": "number" }] },
     ] });
 
     let properties = json!({ "a": { "type": "string" }, "b": { "type": "number" } });

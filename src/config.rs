@@ -65,7 +65,7 @@ pub struct ServeArgs {
     /// Secret that encrypts stored credentials, in place of the file encryption.key
     #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
     pub secret_key: Option<String>,
-    /// Address of a provider, NAME=URL (openai, anthropic, ollama); may be repeated
+    /// Address of a provider, NAME=URL (openai, anthropic, ollama, gemini, bedrock); may be repeated
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url)]
     pub provider_urls: Vec<(String, String)>,
     /// When an acknowledged turn is on the disk
@@ -109,8 +109,10 @@ impl ServeArgs {
 
 fn provider_url(text: &str) -> Result<(String, String), String> {
     let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
-    if !matches!(name, "openai" | "anthropic" | "ollama") {
-        return Err(format!("{name} is no provider; known are openai, anthropic, ollama"));
+    if !matches!(name, "openai" | "anthropic" | "ollama" | "gemini" | "bedrock") {
+        return Err(format!(
+            "{name} is no provider; known are openai, anthropic, ollama, gemini, bedrock"
+        ));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err("the address must start with http:// or https://".into());

@@ -21,7 +21,7 @@ pub trait Services: Send + Sync {
     fn http(&self) -> reqwest::Client;
 
     /// The address that the operator set for a provider (`openai`, `anthropic`,
-    /// `ollama`), in place of its public one.
+    /// `ollama`, `gemini`, `bedrock`), in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
 }
 

@@ -8,7 +8,7 @@ use crate::error::NodeError;
 use crate::model::ToolCall;
 
 /// Most calls of one answer: a bound on what a broken server makes us keep.
-const MAX_CALLS: usize = 128;
+pub(crate) const MAX_CALLS: usize = 128;
 
 /// The calls of one answer so far, in the order in which they began.
 #[derive(Default)]

@@ -1,21 +1,28 @@
 //! One client per provider protocol, over one way to send and to read.
 //!
 //! - `http`: time limits, cancelling, retries and errors
-//! - `frames`, `lines`, `sse`: lines of JSON and server-sent events out of byte chunks
+//! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
+//!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `openai`, `anthropic`, `ollama`: bodies and replies
+//! - `uri`: names in a path; `sigv4`: signatures of AWS
+//! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
 //! A secret never leaves in an error text.
 
 pub(crate) mod http;
 
 pub(crate) mod calls;
+pub(crate) mod eventstream;
 pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod sigv4;
 pub(crate) mod sse;
+pub(crate) mod uri;
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock;
+pub(crate) mod gemini;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 
@@ -57,7 +64,13 @@ macro_rules! chat_client {
     )*};
 }
 
-chat_client!(openai::OpenAi, anthropic::Anthropic, ollama::Ollama);
+chat_client!(
+    openai::OpenAi,
+    anthropic::Anthropic,
+    ollama::Ollama,
+    gemini::Gemini,
+    bedrock::Bedrock
+);
 
 /// How long a provider may take to its first byte where the node does not say.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);

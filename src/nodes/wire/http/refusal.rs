@@ -7,11 +7,13 @@ const HIDDEN: &str = "[hidden]";
 /// Shorter ones are placeholders of local servers, which occur in any text.
 const MIN_SECRET_BYTES: usize = 6;
 
-/// The message in a provider's JSON error: `{"error":{"message"}}` or `{"error":".."}`.
+/// The message in a provider's JSON error: `{"error":{"message"}}`, `{"error":".."}`,
+/// or AWS's `{"message"}`, which some of its services write `{"Message"}`.
 pub(crate) fn complaint(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let error = body.get("error")?;
-    let message = error.as_str().or_else(|| error.get("message")?.as_str())?;
+    let error = body.get("error").unwrap_or(&body);
+    let message = || error.get("message").or_else(|| error.get("Message"))?.as_str();
+    let message = error.as_str().or_else(message)?;
     Some(message.to_owned()).filter(|message| !message.trim().is_empty())
 }
 
@@ -85,6 +87,9 @@ mod tests {
         for (body, expected) in [
             (r#"{"error":{"message":"no"}}"#, Some("no")),
             (r#"{"error":"no"}"#, Some("no")),
+            (r#"{"message":"no"}"#, Some("no")),
+            (r#"{"Message":"no"}"#, Some("no")),
+            (r#""no""#, Some("no")),
             (r#"{"error":{"message":""}}"#, None),
             ("<html>no</html>", None),
         ] {

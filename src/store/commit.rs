@@ -17,8 +17,9 @@ use parlor_schemas::ChatflowId;
 use super::deletions::Deletions;
 use super::disk::Disk;
 use super::error::StoreError;
-use super::keys::Grave;
+use super::keys::{Grave, TurnPlace};
 use super::ledger::Ledger;
+use super::mark::Marks;
 use super::purge::Purge;
 use super::queue::{Answer, Job, Queued, Reply};
 use super::recovery::Suspect;
@@ -58,6 +59,7 @@ pub(super) fn start(
         sweeps: VecDeque::new(),
         purges: VecDeque::new(),
         suspects: Vec::new(),
+        marks: Marks::default(),
         unsynced_since: None,
         disk_is_full: false,
         tried_to_recover: None,
@@ -77,6 +79,8 @@ pub(super) struct Committer {
     pub sweeps: VecDeque<(Sweep, Option<Reply>)>,
     pub purges: VecDeque<(Purge, Reply)>,
     pub suspects: Vec<Suspect>,
+    /// Backups that are being read.
+    pub marks: Marks,
     /// When opening the database again failed last.
     pub tried_to_recover: Option<Instant>,
     durability: Durability,
@@ -87,8 +91,8 @@ pub(super) struct Committer {
 
 /// Jobs between their batch and their answer.
 #[derive(Default)]
-struct Group {
-    applied: Vec<(Reply, Answer)>,
+pub(super) struct Group {
+    pub applied: Vec<(Reply, Answer)>,
     appended: Vec<Suspect>,
     must_sync: bool,
 }
@@ -194,11 +198,19 @@ impl Committer {
         group: &mut Group,
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
+        let job = match job {
+            Job::ForgetMessages(chatflow, filter) => {
+                self.purges.push_back((Purge::new(chatflow, filter), reply));
+                return Ok(());
+            }
+            // Both look at the tree, where the jobs before them must be found.
+            Job::Import(_) | Job::Mark(_) => {
+                self.write(tree, std::mem::take(changes))?;
+                return self.apply_whole(tree, &job, reply, group);
+            }
+            job => job,
+        };
         let Some(ledger) = &mut self.ledger else { return Err(StoreError::Recovering) };
-        if let Job::ForgetMessages(chatflow, filter) = job {
-            self.purges.push_back((Purge::new(chatflow, filter), reply));
-            return Ok(());
-        }
         let planned = catch_unwind(AssertUnwindSafe(|| plan(ledger, tree, &job)));
         let plan = match planned.unwrap_or(Err(StoreError::Panicked)) {
             Ok(plan) => plan,
@@ -208,6 +220,9 @@ impl Committer {
             }
         };
         changes.extend(plan.changes);
+        if let Some(place) = plan.place {
+            self.marks.note(place);
+        }
         if let Some((chatflow, grave)) = plan.grave {
             self.sweeps.push_back((Sweep::new(chatflow, grave), Some(reply)));
             return Ok(());
@@ -223,7 +238,7 @@ impl Committer {
                 answer_id: append.turn.body.answer_id,
                 key: append.key,
             }),
-            Job::Forget(_) | Job::ForgetChatflow(_) | Job::ForgetMessages(..) => {}
+            _ => {}
         }
         group.applied.push((reply, Ok(0)));
         Ok(())
@@ -348,21 +363,28 @@ impl Committer {
 #[derive(Default)]
 struct Plan {
     changes: Changes,
+    /// Of an append the place of its turn.
+    place: Option<TurnPlace>,
     grave: Option<(ChatflowId, Grave)>,
 }
 
 fn plan(ledger: &mut Ledger, tree: &sled::Tree, job: &Job) -> Result<Plan, StoreError> {
     let plan = match job {
-        Job::Append(append) => Plan { changes: ledger.plan_append(tree, append)?, grave: None },
+        Job::Append(append) => {
+            let (changes, place) = ledger.plan_append(tree, append)?;
+            Plan { changes, place: Some(place), grave: None }
+        }
         Job::Forget(key) => match ledger.plan_forget(tree, key)? {
-            Some((changes, grave)) => Plan { changes, grave: Some((key.chatflow, grave)) },
+            Some((changes, grave)) => {
+                Plan { changes, grave: Some((key.chatflow, grave)), place: None }
+            }
             None => Plan::default(),
         },
         Job::ForgetChatflow(chatflow) => {
             let (changes, grave) = ledger.plan_forget_chatflow(*chatflow);
-            Plan { changes, grave: Some((*chatflow, grave)) }
+            Plan { changes, grave: Some((*chatflow, grave)), place: None }
         }
-        Job::ChangeRows { .. } | Job::ForgetMessages(..) => Plan::default(),
+        _ => Plan::default(),
     };
     Ok(plan)
 }

@@ -42,6 +42,16 @@ impl Deletions {
         self.read().get(chatflow).is_some_and(|of| of.graves.iter().any(covers))
     }
 
+    /// Whether a conversation of an unknown chatflow may be deleted: its owner
+    /// is swept before the last of its turns.
+    pub fn may_be_buried(&self, ordinal: u64) -> bool {
+        let all = self.read();
+        all.values().flat_map(|of| &of.graves).any(|grave| match *grave {
+            Grave::One(one) => one == ordinal,
+            Grave::Below(bound) => ordinal < bound,
+        })
+    }
+
     pub fn bury(&self, chatflow: ChatflowId, grave: Grave) {
         self.write().entry(chatflow).or_default().graves.push(grave);
     }

@@ -24,6 +24,9 @@ use super::watch::FlushWatch;
 /// disk in the middle of a batch.
 const MIN_FREE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// A tree that every sled database has; nothing of ours is in it.
+const OWN_TREE: &[u8] = b"__sled__default";
+
 /// How long to wait for a database that this process just closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -72,6 +75,18 @@ impl Disk {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         let engine = engine.as_ref().ok_or(StoreError::Recovering)?;
         engine.db.open_tree(name).map_err(StoreError::read)
+    }
+
+    /// The names of all trees that hold rows of the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Recovering`] after a failed write.
+    pub fn tree_names(&self) -> Result<Vec<String>, StoreError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let engine = engine.as_ref().ok_or(StoreError::Recovering)?;
+        let names = engine.db.tree_names().into_iter();
+        let names = names.filter(|name| name.as_ref() != OWN_TREE);
+        Ok(names.map(|name| String::from_utf8_lossy(&name).into_owned()).collect())
     }
 
     /// Returns when all that was applied is on the disk.

@@ -16,6 +16,12 @@ pub enum StoreError {
         "this data folder is in use by another Parlor server; stop it or give this one a folder of its own"
     )]
     InUse,
+    /// A restore into a folder that holds something.
+    #[error("the folder to restore into is not empty; name a new one")]
+    NotEmpty,
+    /// There is nothing to look at.
+    #[error("that folder holds no data of Parlor; name the folder with --data-dir")]
+    NoStore,
     /// The folder was written by a later version.
     #[error(
         "the data folder has format {found} and this version reads up to {FORMAT}; start the newer Parlor that wrote it"

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parlor_actors::ports::Append;
-use parlor_schemas::{ChatId, ChatflowId, SessionKey};
+use parlor_schemas::{ChatId, ChatflowId, Halves, NewTurn, SessionKey};
 
 use super::deletions::Deletions;
 use super::error::StoreError;
@@ -70,29 +70,56 @@ impl Ledger {
         &mut self,
         tree: &sled::Tree,
         append: &Append,
-    ) -> Result<Changes, StoreError> {
+    ) -> Result<(Changes, TurnPlace), StoreError> {
         let Append { key, seq, epoch, turn } = append;
         if *epoch != self.deletions.epoch(&key.chatflow) {
             return Err(StoreError::Conflict("the conversation was deleted while the turn ran"));
         }
         let known = self.known(tree, key)?;
-        let is_new = known.is_none();
-        let known = known.unwrap_or(Known { ordinal: self.next_ordinal, next_seq: 0, chat: None });
-        if *seq != known.next_seq || turn.seq != *seq {
+        if *seq != known.as_ref().map_or(0, |known| known.next_seq) || turn.seq != *seq {
             return Err(StoreError::Conflict("the turn does not follow the last stored one"));
         }
-        let place = TurnPlace { ordinal: known.ordinal, seq: *seq };
-        let mut changes = rows::added(&key.chatflow, place, &turn.body)?;
-        let chat = &turn.body.chat_id;
+        self.add(key, known, Halves::BOTH, &turn.body)
+    }
+
+    /// Plans a turn behind the last one of its conversation, whichever that is.
+    pub fn plan_next(
+        &mut self,
+        tree: &sled::Tree,
+        key: &SessionKey,
+        halves: Halves,
+        body: &NewTurn,
+    ) -> Result<(Changes, TurnPlace), StoreError> {
+        let known = self.known(tree, key)?;
+        self.add(key, known, halves, body)
+    }
+
+    fn add(
+        &mut self,
+        key: &SessionKey,
+        known: Option<Known>,
+        halves: Halves,
+        body: &NewTurn,
+    ) -> Result<(Changes, TurnPlace), StoreError> {
+        let is_new = known.is_none();
+        let known = known.unwrap_or(Known { ordinal: self.next_ordinal, next_seq: 0, chat: None });
+        let place = TurnPlace { ordinal: known.ordinal, seq: known.next_seq };
+        let mut changes = rows::added(&key.chatflow, place, halves, body)?;
+        let chat = &body.chat_id;
         if known.chat.as_ref() != Some(chat) {
             changes.push((keys::chat(&key.chatflow, chat, place.ordinal), Some(Vec::new())));
         }
         if is_new {
             self.begin_session(key, place.ordinal, &mut changes);
         }
-        let next = Known { next_seq: seq + 1, chat: Some(chat.clone()), ..known };
+        let next = Known { next_seq: place.seq + 1, chat: Some(chat.clone()), ..known };
         self.sessions.insert(key.clone(), next);
-        Ok(changes)
+        Ok((changes, place))
+    }
+
+    /// The first ordinal that no conversation has yet.
+    pub fn next_ordinal(&self) -> u64 {
+        self.next_ordinal
     }
 
     /// Plans the deletion of a conversation, or `None` where there is none.

@@ -14,26 +14,34 @@
 //! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
+//! - `export`, `intake`: conversations going out and coming in
+//! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
+//! - [`verify_folder`], `verify_turns`: does everything fit together?
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 
 mod api_keys;
+mod backup;
 mod chatflows;
 mod commit;
 mod credentials;
 mod deletions;
 mod disk;
 mod error;
+mod export;
 mod history;
+mod intake;
 mod keys;
 mod ledger;
 mod lock;
+mod mark;
 mod messages;
 mod parcel;
 mod purge;
 mod queue;
 mod record;
 mod recovery;
+mod restore;
 mod rows;
 mod sweep;
 mod table;
@@ -41,6 +49,8 @@ mod table;
 mod tests;
 mod tidy;
 mod variables;
+mod verify;
+mod verify_turns;
 mod walk;
 mod watch;
 
@@ -49,12 +59,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 pub use api_keys::ApiKeys;
+pub use backup::{Backup, BackupItem};
 pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
+pub use export::{ExportPage, ExportPlace, ExportQuery};
 pub use history::History;
+pub use intake::ImportedTurn;
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
+pub use restore::Restore;
 pub use variables::Variables;
+pub use verify::{Finding, Verification, verify_folder};
 
 use deletions::Deletions;
 use disk::Disk;
@@ -67,6 +82,9 @@ const HISTORY: &str = "history";
 
 /// The tree of what describes the store itself.
 const META: &str = "meta";
+
+/// The small trees, all of them tables.
+const TABLES: [&str; 5] = ["api_keys", "bindings", "chatflows", "credentials", "variables"];
 
 const FORMAT_KEY: &[u8] = b"format";
 

@@ -9,6 +9,8 @@ use parlor_schemas::{ChatflowId, MessageFilter, SessionKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::StoreError;
+use super::intake::ImportedTurn;
+use super::mark::Mark;
 use super::rows::Changes;
 
 /// Jobs that may wait; who comes later waits for a place.
@@ -25,6 +27,11 @@ pub(super) enum Job {
     ForgetChatflow(ChatflowId),
     /// Delete the messages of a chatflow that are meant. Answers their number.
     ForgetMessages(ChatflowId, MessageFilter),
+    /// Store turns that came from elsewhere, but for messages whose ids are
+    /// here already. Answers the number of messages stored.
+    Import(Vec<ImportedTurn>),
+    /// Note this point in time for a backup. Answers 0.
+    Mark(Arc<Mark>),
     /// Change rows of another tree, synced whatever the durability. Answers 0.
     ChangeRows {
         /// The tree.

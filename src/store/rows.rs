@@ -2,7 +2,7 @@
 //! read back. What adds a turn and what removes one stand side by side here,
 //! so that no index is forgotten on one side.
 
-use parlor_schemas::{ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey};
+use parlor_schemas::{ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp};
 use uuid::Uuid;
 
 use super::deletions::Deletions;
@@ -26,19 +26,31 @@ pub(super) fn batch(changes: Changes) -> sled::Batch {
     batch
 }
 
-/// The rows of a new turn: its record and its two messages by date and by id.
+/// The rows of a new turn: its record, and its messages by date and by id.
 pub(super) fn added(
     chatflow: &ChatflowId,
     place: TurnPlace,
+    halves: Halves,
     turn: &NewTurn,
 ) -> Result<Changes, StoreError> {
-    let mut changes = record(place, Halves::BOTH, turn)?;
-    for (role, id, time) in messages(turn) {
-        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
-        changes.push((date, Some(Vec::new())));
-        changes.push((keys::message(&id), Some(keys::message_value(place, role))));
-    }
+    let mut changes = record(place, halves, turn)?;
+    changes.extend(indexed(chatflow, place, turn, halves));
     Ok(changes)
+}
+
+/// Adds messages to the indexes by date and by id.
+pub(super) fn indexed(
+    chatflow: &ChatflowId,
+    place: TurnPlace,
+    turn: &NewTurn,
+    new: Halves,
+) -> Changes {
+    let rows = messages_of(turn, new).flat_map(|(role, id, time)| {
+        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
+        let of_id = (keys::message(&id), Some(keys::message_value(place, role)));
+        [(date, Some(Vec::new())), of_id]
+    });
+    rows.collect()
 }
 
 /// The record alone, under its key and those of its parts.
@@ -65,11 +77,7 @@ pub(super) fn unindexed(
     turn: &NewTurn,
     lost: Halves,
 ) -> Changes {
-    let of_lost = messages(turn).into_iter().filter(|(role, ..)| match role {
-        0 => lost.question,
-        _ => lost.answer,
-    });
-    let rows = of_lost.flat_map(|(role, id, time)| {
+    let rows = messages_of(turn, lost).flat_map(|(role, id, time)| {
         let date = keys::date(chatflow, DatePlace { time, turn: place, role });
         [(date, None), (keys::message(&id), None)]
     });
@@ -89,9 +97,16 @@ pub(super) fn removed_record(place: TurnPlace, head: &[u8]) -> Changes {
     std::iter::once((keys::turn(place), None)).chain(parts).collect()
 }
 
-/// Role, id and date of a turn's two messages.
-fn messages(turn: &NewTurn) -> [(u8, uuid::Uuid, parlor_schemas::Timestamp); 2] {
-    [(0, turn.question_id, turn.asked_at), (1, turn.answer_id, turn.answered_at)]
+/// Role, id and date of these messages of a turn.
+pub(super) fn messages_of(
+    turn: &NewTurn,
+    halves: Halves,
+) -> impl Iterator<Item = (u8, Uuid, Timestamp)> {
+    let both = [(0, turn.question_id, turn.asked_at), (1, turn.answer_id, turn.answered_at)];
+    both.into_iter().filter(move |(role, ..)| match role {
+        0 => halves.question,
+        _ => halves.answer,
+    })
 }
 
 /// The ordinal of a conversation that has one and is not deleted.
@@ -183,13 +198,25 @@ pub(super) fn read_rest(
     place: TurnPlace,
     head: &[u8],
 ) -> Result<Record, StoreError> {
-    let damaged = |why| {
-        let what = format!("turn {} of conversation {}", place.seq, place.ordinal);
-        StoreError::DamagedRecord { what, why }
-    };
+    let payload = payload(tree, place, head)?;
+    record::decode(&payload).map_err(|why| damaged_turn(place, why))
+}
+
+/// The same turn as bytes, checked but not decoded.
+///
+/// # Errors
+/// [`StoreError::DamagedRecord`] naming the turn.
+pub(super) fn payload(
+    tree: &sled::Tree,
+    place: TurnPlace,
+    head: &[u8],
+) -> Result<Vec<u8>, StoreError> {
     let part = |number| tree.get(keys::part(place, number));
-    let payload = parcel::open(record::VERSION, &keys::turn(place), head, part)
-        .map_err(StoreError::read)?
-        .map_err(damaged)?;
-    record::decode(&payload).map_err(damaged)
+    let payload = parcel::open(record::VERSION, &keys::turn(place), head, part);
+    payload.map_err(StoreError::read)?.map_err(|why| damaged_turn(place, why))
+}
+
+fn damaged_turn(place: TurnPlace, why: &'static str) -> StoreError {
+    let what = format!("turn {} of conversation {}", place.seq, place.ordinal);
+    StoreError::DamagedRecord { what, why }
 }

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::parcel;
 use super::queue::{Job, Queue};
 use super::rows::Changes;
+use super::verify::Verification;
 
 const VERSION: u8 = 1;
 
@@ -111,6 +112,51 @@ impl Table {
             parcel::open(VERSION, id, head, part).map_err(StoreError::read)?.map_err(damaged)?;
         serde_json::from_slice(&payload).map_err(|_| damaged("its fields cannot be read"))
     }
+}
+
+/// Looks at every row of a small tree.
+pub(super) fn verify(
+    tree: &sled::Tree,
+    name: &str,
+    found: &mut Verification,
+) -> Result<(), StoreError> {
+    for row in tree {
+        let (key, head) = row.map_err(StoreError::read)?;
+        found.count("rows", 1);
+        let is_right = match RowId::try_from(key.as_ref()) {
+            // Written since it was met: it is read whole again.
+            Ok(id) => {
+                is_whole(tree, &id, &head)?
+                    || match tree.get(id).map_err(StoreError::read)? {
+                        Some(head) => is_whole(tree, &id, &head)?,
+                        None => true,
+                    }
+            }
+            Err(_) => is_part(tree, &key)? || !tree.contains_key(&key).map_err(StoreError::read)?,
+        };
+        if !is_right {
+            let shown: String = key.iter().take(18).map(|byte| format!("{byte:02x}")).collect();
+            found.problem(
+                "damagedRow",
+                "rows of the small tables are damaged; delete them or restore a backup",
+                format!("{shown} of {name}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn is_whole(tree: &sled::Tree, id: &RowId, head: &[u8]) -> Result<bool, StoreError> {
+    let part = |number| tree.get(part_key(id, number));
+    Ok(parcel::open(VERSION, id, head, part).map_err(StoreError::read)?.is_ok())
+}
+
+/// Whether a longer key is a part that its row announces.
+fn is_part(tree: &sled::Tree, key: &[u8]) -> Result<bool, StoreError> {
+    let Some((id, number)) = key.split_first_chunk::<16>() else { return Ok(false) };
+    let Ok(number) = number.try_into().map(u16::from_be_bytes) else { return Ok(false) };
+    let head = tree.get(id).map_err(StoreError::read)?;
+    Ok(head.is_some_and(|head| number < parcel::n_parts(&head)))
 }
 
 fn part_key(id: &RowId, number: u16) -> Vec<u8> {

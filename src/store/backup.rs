@@ -1,0 +1,138 @@
+//! Reads a store for a backup, while turns go on being written.
+//!
+//! A backup holds every turn that was acknowledged before it began and no
+//! later one, none of them by half, and all other rows as they were at that
+//! moment. What is deleted while it is read may or may not be in it.
+
+use std::sync::Arc;
+
+use parlor_schemas::SessionKey;
+
+use super::error::StoreError;
+use super::export::{first, walk};
+use super::history::History;
+use super::keys::{self, TurnPlace};
+use super::mark::Mark;
+use super::queue::Job;
+use super::rows;
+
+/// Rows of other trees that one page takes.
+const ROWS_A_PAGE: usize = 64;
+
+/// Something to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupItem {
+    /// A row as it lies in its tree.
+    Row {
+        /// Name of the tree.
+        tree: String,
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// A turn. Turns come by conversation, in their order.
+    Turn {
+        /// The conversation.
+        key: SessionKey,
+        /// Place in it.
+        seq: u64,
+        /// The record's bytes, whose checksum was right.
+        record: Vec<u8>,
+    },
+}
+
+/// A backup that is being read.
+#[derive(Debug)]
+pub struct Backup {
+    history: History,
+    mark: Arc<Mark>,
+    rows: std::vec::IntoIter<super::mark::TreeRow>,
+    at: Option<TurnPlace>,
+    n_damaged: u64,
+}
+
+impl History {
+    /// Notes this moment as the one that a backup is of.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub async fn begin_backup(&self) -> Result<Backup, StoreError> {
+        let mark = Arc::new(Mark::default());
+        self.queue.ask(Job::Mark(mark.clone())).await?;
+        let rows = mark.take_rows().into_iter();
+        let at = mark.last_ordinal().map(|_| first(0));
+        Ok(Backup { history: self.clone(), mark, rows, at, n_damaged: 0 })
+    }
+}
+
+impl Backup {
+    /// The next items, possibly none of them; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of reading, but not a damaged record: that is counted.
+    pub async fn next(&mut self) -> Result<Option<Vec<BackupItem>>, StoreError> {
+        let rows: Vec<_> = self.rows.by_ref().take(ROWS_A_PAGE).collect();
+        if !rows.is_empty() {
+            let row = |row: super::mark::TreeRow| BackupItem::Row {
+                tree: row.tree.to_string(),
+                key: row.key.to_vec(),
+                value: row.value.to_vec(),
+            };
+            return Ok(Some(rows.into_iter().map(row).collect()));
+        }
+        let (Some(at), Some(last)) = (self.at, self.mark.last_ordinal()) else { return Ok(None) };
+        let mark = self.mark.clone();
+        let page = self.history.blocking(move |history| page(&history, &mark, at, last));
+        let (items, n_damaged, next) = page.await?;
+        self.at = next;
+        self.n_damaged += n_damaged;
+        Ok(Some(items))
+    }
+
+    /// Turns so far that could not be kept because they are damaged.
+    pub fn n_damaged(&self) -> u64 {
+        self.n_damaged
+    }
+}
+
+type Page = (Vec<BackupItem>, u64, Option<TurnPlace>);
+
+fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page, StoreError> {
+    let tree = history.tree()?;
+    let (mut items, mut n_damaged) = (Vec::new(), 0);
+    let is_kept = |ordinal: u64, key: &SessionKey| {
+        !history.deletions.is_buried(&key.chatflow, ordinal)
+    };
+    let next = walk(&tree, at, last, is_kept, |key, place, head| {
+        // Asked after the turn was met, so that no later one slips through.
+        if !mark.holds(place) {
+            return Ok(0);
+        }
+        let record = match rows::payload(&tree, place, head) {
+            Err(StoreError::DamagedRecord { .. }) => read_again(&tree, place),
+            other => other.map(Some),
+        };
+        match record {
+            Ok(None) => Ok(0),
+            Ok(Some(record)) => {
+                let n_bytes = record.len();
+                items.push(BackupItem::Turn { key: key.clone(), seq: place.seq, record });
+                Ok(n_bytes)
+            }
+            Err(StoreError::DamagedRecord { .. }) => {
+                n_damaged += 1;
+                Ok(0)
+            }
+            Err(other) => Err(other),
+        }
+    })?;
+    Ok((items, n_damaged, next))
+}
+
+/// A turn that lost a message between the reading of its parts is whole when
+/// it is read anew; one that is gone is deleted.
+fn read_again(tree: &sled::Tree, place: TurnPlace) -> Result<Option<Vec<u8>>, StoreError> {
+    let head = tree.get(keys::turn(place)).map_err(StoreError::read)?;
+    head.map(|head| rows::payload(tree, place, &head)).transpose()
+}

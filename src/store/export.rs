@@ -1,0 +1,133 @@
+//! The walk through all conversations, one after the other and each in its
+//! own order, a page of bounded size at a time: what exports and backups read.
+
+use std::ops::RangeInclusive;
+
+use parlor_schemas::{ChatflowId, Halves, SessionId, SessionKey, Turn};
+
+use super::error::StoreError;
+use super::history::History;
+use super::keys::{self, TurnPlace};
+use super::rows;
+
+/// Turns of one page.
+const MAX_TURNS: usize = 256;
+
+/// Bytes of turns after which a page is full.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Conversations that one page passes over.
+const MAX_PASSED: usize = 4096;
+
+/// Which conversations to export; both must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ExportQuery {
+    /// Of this chatflow only.
+    pub chatflow: Option<ChatflowId>,
+    /// Of this session only.
+    pub session: Option<SessionId>,
+}
+
+/// Where the page before ended.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportPlace(TurnPlace);
+
+/// Some turns in order.
+#[derive(Debug, Default)]
+pub struct ExportPage {
+    /// The turns, each with its conversation.
+    pub turns: Vec<(SessionKey, Turn)>,
+    /// Where the next page begins; `None` at the end. A page may be empty
+    /// although it is not the last.
+    pub next: Option<ExportPlace>,
+}
+
+impl History {
+    /// One page of whole conversations, in the order in which they began.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedRecord`] and the other errors of reading.
+    pub async fn export(
+        &self,
+        query: ExportQuery,
+        at: Option<ExportPlace>,
+    ) -> Result<ExportPage, StoreError> {
+        self.blocking(move |history| {
+            let tree = history.tree()?;
+            let mut page = ExportPage::default();
+            let Some(range) = history.range(&tree, &query)? else { return Ok(page) };
+            let from = at.map_or(first(*range.start()), |ExportPlace(place)| place);
+            let wanted = |ordinal: u64, key: &SessionKey| {
+                query.chatflow.is_none_or(|chatflow| chatflow == key.chatflow)
+                    && query.session.as_ref().is_none_or(|session| *session == key.session)
+                    && !history.deletions.is_buried(&key.chatflow, ordinal)
+            };
+            let next = walk(&tree, from, *range.end(), wanted, |key, place, head| {
+                let turn = rows::read_rest(&tree, place, head)?.into_turn(place.seq);
+                let weight = turn.weight();
+                if turn.halves != Halves::NONE {
+                    page.turns.push((key.clone(), turn));
+                }
+                Ok(weight)
+            })?;
+            page.next = next.map(ExportPlace);
+            Ok(page)
+        })
+        .await
+    }
+
+    /// The ordinals that can be meant: one where a conversation is named.
+    fn range(
+        &self,
+        tree: &sled::Tree,
+        query: &ExportQuery,
+    ) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+        let (Some(chatflow), Some(session)) = (query.chatflow, query.session.clone()) else {
+            return Ok(Some(0..=u64::MAX));
+        };
+        let key = SessionKey { chatflow, session };
+        let ordinal = rows::ordinal_of(tree, &self.deletions, &key)?;
+        Ok(ordinal.map(|ordinal| ordinal..=ordinal))
+    }
+}
+
+/// The first place of a conversation.
+pub(super) fn first(ordinal: u64) -> TurnPlace {
+    TurnPlace { ordinal, seq: 0 }
+}
+
+/// Visits turns from a place on until a page is full; the place to go on
+/// from. `visit` gives the bytes that it took.
+pub(super) fn walk(
+    tree: &sled::Tree,
+    from: TurnPlace,
+    last_ordinal: u64,
+    wanted: impl Fn(u64, &SessionKey) -> bool,
+    mut visit: impl FnMut(&SessionKey, TurnPlace, &[u8]) -> Result<usize, StoreError>,
+) -> Result<Option<TurnPlace>, StoreError> {
+    let (mut n_turns, mut n_bytes) = (0, 0);
+    let owners = tree.range(keys::owner(from.ordinal)..=keys::owner(last_ordinal));
+    for (n_passed, row) in owners.enumerate() {
+        let (key, value) = row.map_err(StoreError::read)?;
+        let Some(ordinal) = keys::ordinal_of_owner(&key) else { continue };
+        if n_passed == MAX_PASSED {
+            return Ok(Some(first(ordinal)));
+        }
+        let Some(key) = keys::session_of_owner_value(&value) else { continue };
+        if !wanted(ordinal, &key) {
+            continue;
+        }
+        let start = if ordinal == from.ordinal { from.seq } else { 0 };
+        let bound = |seq| keys::turn(TurnPlace { ordinal, seq });
+        for row in tree.range(bound(start)..=bound(u64::MAX)) {
+            let (at, head) = row.map_err(StoreError::read)?;
+            let Some(place) = keys::place_of_turn(&at) else { continue };
+            if n_turns == MAX_TURNS || n_bytes >= MAX_BYTES {
+                return Ok(Some(place));
+            }
+            n_bytes += visit(&key, place, &head)?;
+            n_turns += 1;
+        }
+    }
+    Ok(None)
+}

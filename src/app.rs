@@ -17,6 +17,7 @@ use crate::flow::cache::FlowCache;
 use crate::http::gate::ThroughOwnSocket;
 use crate::http::routes;
 use crate::http::state::{AppState, StreamLimits};
+use crate::retention;
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
 
@@ -123,6 +124,8 @@ impl Application {
         server = server.listen_uds(owner)?;
         if let Some(listener) = listener {
             server = server.listen(listener).context("the port cannot be listened on")?;
+            // Not for the server of one command: that leaves everything as it is.
+            actix_web::rt::spawn(retention::run(self.state.clone()));
         }
         Ok(server.run())
     }

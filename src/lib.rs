@@ -6,6 +6,7 @@
 //! - [`http`]: parse, hand over, render
 //! - [`flow`]: exported JSON -> compiled plan -> run
 //! - [`store`]: message history, chatflows, keys and credentials in sled
+//! - [`retention`]: deletes what is older than its chatflow keeps
 //! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
 
 pub mod app;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod example;
 pub mod flow;
 pub mod http;
+pub mod retention;
 pub mod services;
 pub mod store;
 pub mod telemetry;

@@ -20,6 +20,13 @@ pub(super) struct Target {
     key: Option<String>,
 }
 
+impl Target {
+    /// Whether another server is meant than that of the data folder.
+    pub(super) fn is_remote(&self) -> bool {
+        self.url.is_some()
+    }
+}
+
 /// Talks to one server.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -49,6 +56,17 @@ impl Client {
         }
     }
 
+    /// Asks for a body that is read piece by piece; an error status becomes
+    /// the server's own sentence.
+    pub(super) async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let response = self.request(reqwest::Method::GET, path).send().await;
+        let response = response.context("the server cannot be reached")?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => bail!("{}", refusal(&response.text().await?)),
+        }
+    }
+
     /// Sends a request and returns its JSON; an error status becomes the
     /// server's own sentence.
     pub(super) async fn call(
@@ -65,11 +83,16 @@ impl Client {
         let status = response.status();
         let text = response.text().await?;
         if !status.is_success() {
-            let error: Value = serde_json::from_str(&text).unwrap_or_default();
-            bail!("{}", error["message"].as_str().unwrap_or("the server refused the request"));
+            bail!("{}", refusal(&text));
         }
         serde_json::from_str(&text).context("the server answered no JSON")
     }
+}
+
+/// The server's own sentence in the body of an error.
+pub(super) fn refusal(body: &str) -> String {
+    let error: Value = serde_json::from_str(body).unwrap_or_default();
+    error["message"].as_str().unwrap_or("the server refused the request").to_owned()
 }
 
 /// Runs `work` with a client: of `--url`, of the server of the data folder, or

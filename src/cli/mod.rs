@@ -2,13 +2,19 @@
 //! the data folder, or to `--url` with `--key`; where no server runs they open
 //! the folder themselves and use the same routes.
 
+mod backup;
 mod chat;
 mod check;
 mod client;
+mod export;
 mod import;
+mod import_messages;
 mod keys;
 mod nodes;
+mod progress;
+mod restore;
 mod serve;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +45,16 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Say whether exported chatflows can run here
     Check(check::CheckArgs),
+    /// Write messages as lines of JSON
+    Export(export::ExportArgs),
+    /// Store messages that were exported; what is there already is skipped
+    ImportMessages(import_messages::ImportMessagesArgs),
+    /// Copy everything into a folder, also while the server runs
+    Backup(backup::BackupArgs),
+    /// Make a new data folder from a backup
+    Restore(restore::RestoreArgs),
+    /// Look whether the data, or a backup, is whole; changes nothing
+    Verify(verify::VerifyArgs),
     /// List the nodes that are supported
     Nodes(nodes::NodesArgs),
 }
@@ -56,6 +72,13 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
         Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),
         Some(Command::Chat(args)) => system.block_on(chat::run(data_dir, args)),
+        Some(Command::Export(args)) => system.block_on(export::run(data_dir, args)),
+        Some(Command::ImportMessages(args)) => {
+            system.block_on(import_messages::run(data_dir, args))
+        }
+        Some(Command::Backup(args)) => system.block_on(backup::run(data_dir, args)),
+        Some(Command::Restore(args)) => restore::run(&data_dir, &args),
+        Some(Command::Verify(args)) => system.block_on(verify::run(data_dir, args)),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Nodes(args)) => nodes::run(&args),
     }

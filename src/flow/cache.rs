@@ -8,6 +8,7 @@ use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableT
 use super::credentials;
 use super::file;
 use super::follow_up::FollowUp;
+use super::keeping::Keeping;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
 use crate::store::Store;
@@ -22,6 +23,8 @@ pub struct ReadyFlow {
     pub follow_up: Option<Arc<FollowUp>>,
     /// What requests may change.
     pub policy: OverridePolicy,
+    /// Whether turns are stored.
+    pub stores: bool,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
 }
@@ -89,8 +92,10 @@ impl FlowCache {
             });
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow);
+        // What cannot be read was stored by somebody else's hand: keep what there is.
+        let stores = Keeping::of(&chatflow).map_or(true, |keeping| keeping.stores);
         let variables = Arc::new(self.variables()?);
-        Ok(ReadyFlow { chatflow, plan, follow_up, policy, variables })
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, stores, variables })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

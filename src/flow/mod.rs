@@ -10,6 +10,7 @@
 //! - [`plan`]: the compiled flow
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
+//! - [`keeping`]: what a chatflow stores, and for how long
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`follow_up`]: suggestions of what to ask next
 //! - [`cache`]: compiled plans by chatflow
@@ -19,6 +20,7 @@ pub mod credentials;
 pub mod file;
 pub mod follow_up;
 pub mod graph;
+pub mod keeping;
 pub mod overrides;
 pub mod plan;
 pub mod run;

@@ -49,6 +49,8 @@ pub struct BoundTurn {
     pub lead_email: Option<String>,
     /// Suggests what to ask next, where the chatflow wants that.
     pub follow_up: Option<Arc<FollowUp>>,
+    /// Whether the turn is stored.
+    pub stores: bool,
     /// When the request arrived.
     pub asked_at: Timestamp,
     /// The request's id in logs and traces.
@@ -245,7 +247,7 @@ impl BoundTurn {
             usage,
             trace_id: self.trace_id,
         };
-        TurnOutcome { record: Some(record), reply }
+        TurnOutcome { record: self.stores.then_some(record), reply }
     }
 }
 

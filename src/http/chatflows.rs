@@ -10,6 +10,7 @@ use super::error::ApiError;
 use super::state::AppState;
 use crate::flow::cache::not_found;
 use crate::flow::file;
+use crate::flow::keeping::Keeping;
 use crate::store::{Bindings, Store};
 
 /// Query of the list.
@@ -163,7 +164,7 @@ fn merge(flow: &mut Chatflow, fields: &mut Map<String, Value>) -> Result<(), Api
             Some(_) => return Err(ApiError::bad(format!("{key} must be true or false"))),
         }
     }
-    Ok(())
+    Keeping::of(flow).map(drop).map_err(ApiError::bad)
 }
 
 fn flow_data(fields: &mut Map<String, Value>) -> Result<Option<String>, ApiError> {

@@ -11,6 +11,7 @@
 
 pub mod apikey;
 pub mod body;
+pub mod care;
 pub mod chatflows;
 pub mod chatmessage;
 pub mod credentials;

@@ -88,6 +88,7 @@ fn bind(
         variables: flow.variables.clone(),
         lead_email: prediction.lead_email,
         follow_up: flow.follow_up.clone(),
+        stores: flow.stores,
         asked_at: arrival.asked_at,
         trace_id: arrival.trace_id,
         events,

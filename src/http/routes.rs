@@ -6,7 +6,7 @@ use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{apikey, care, chatflows, chatmessage, credentials, misc, prediction};
 
 /// One line of the table.
 pub struct Entry {
@@ -43,6 +43,10 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/chatflows/{id}", OPERATOR, chatflows::get),
     route!("PUT", "/api/v1/chatflows/{id}", OPERATOR, chatflows::update),
     route!("DELETE", "/api/v1/chatflows/{id}", OPERATOR, chatflows::delete),
+    route!("GET", "/api/v1/messages/export", MESSAGES, care::export),
+    route!("POST", "/api/v1/messages/import", OPERATOR, care::import),
+    route!("GET", "/api/v1/backup", OPERATOR, care::backup),
+    route!("GET", "/api/v1/verify", OPERATOR, care::verify),
     route!("GET", "/api/v1/credentials", OPERATOR, credentials::list),
     route!("POST", "/api/v1/credentials", OPERATOR, credentials::create),
     route!("PUT", "/api/v1/credentials/{id}", OPERATOR, credentials::update),

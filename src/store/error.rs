@@ -19,6 +19,12 @@ pub enum StoreError {
     /// A restore into a folder that holds something.
     #[error("the folder to restore into is not empty; name a new one")]
     NotEmpty,
+    /// A folder without a readable manifest.
+    #[error("that folder holds no finished backup of Parlor")]
+    NoBackup,
+    /// A backup of a later version.
+    #[error("this backup was made by a newer Parlor; restore it with that version")]
+    NewerBackup,
     /// There is nothing to look at.
     #[error("that folder holds no data of Parlor; name the folder with --data-dir")]
     NoStore,

@@ -16,11 +16,13 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `export`, `intake`: conversations going out and coming in
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
-//! - [`verify_folder`], `verify_turns`: does everything fit together?
+//! - [`archive`]: how a backup lies in files
+//! - [`verify_folder`], [`verify_backup`]: does everything fit together?
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 
 mod api_keys;
+pub mod archive;
 mod backup;
 mod chatflows;
 mod commit;
@@ -50,11 +52,12 @@ mod tests;
 mod tidy;
 mod variables;
 mod verify;
+mod verify_archive;
 mod verify_turns;
 mod walk;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -69,6 +72,7 @@ pub use intake::ImportedTurn;
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use restore::Restore;
 pub use variables::Variables;
+pub use verify_archive::{verify_backup, verify_files};
 pub use verify::{Finding, Verification, verify_folder};
 
 use deletions::Deletions;
@@ -124,6 +128,7 @@ pub struct Store {
     api_keys: ApiKeys,
     variables: Variables,
     writer: Mutex<Option<JoinHandle<()>>>,
+    folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
     _lock: FolderLock,
 }
@@ -154,6 +159,7 @@ impl Store {
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
+            folder: data_dir.to_owned(),
             _lock: lock,
         })
     }
@@ -181,6 +187,11 @@ impl Store {
     /// The variables.
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

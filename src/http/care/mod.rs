@@ -1,0 +1,137 @@
+//! Routes for looking after the data: messages out and in as lines, a backup
+//! of everything, and a look whether all of it fits together.
+
+mod blobs;
+mod incoming;
+mod lines;
+mod pairing;
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use futures::stream;
+use parlor_schemas::{ChatflowId, SessionId, Timestamp};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::store::archive::{BACKUP_FORMAT, Counts, Line};
+use crate::store::{Backup, ExportPage, ExportQuery};
+
+pub use incoming::import;
+
+/// Pages that may wait for a slow reader before the store has to.
+const WAITING_PAGES: usize = 2;
+
+const NDJSON: &str = "application/x-ndjson";
+
+type Body = mpsc::Sender<Result<Bytes, ApiError>>;
+
+/// Query of an export.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportParams {
+    chatflow: Option<String>,
+    session: Option<String>,
+}
+
+/// `GET /api/v1/messages/export`: every message as one line, whole
+/// conversations in order, of all chatflows or of one, of one session.
+///
+/// # Errors
+/// 400 for an id that cannot be one.
+pub async fn export(
+    query: web::Query<ExportParams>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let chatflow = query.chatflow.as_deref().map(ChatflowId::parse).transpose();
+    let session = query.session.as_deref().map(SessionId::parse).transpose();
+    let query = ExportQuery {
+        chatflow: chatflow.map_err(|error| ApiError::bad(error.to_string()))?,
+        session: session.map_err(|error| ApiError::bad(error.to_string()))?,
+    };
+    let first = state.store.history().export(query.clone(), None).await?;
+    Ok(streamed(|body| async move {
+        let mut page = first;
+        loop {
+            let ExportPage { turns, next } = page;
+            if send(&body, Ok(lines::page(&turns))).await.is_none() || next.is_none() {
+                return;
+            }
+            match state.store.history().export(query.clone(), next).await {
+                Ok(next) => page = next,
+                Err(error) => {
+                    // Whoever left does not hear of it.
+                    let _ = send(&body, Err(error.into())).await;
+                    return;
+                }
+            }
+        }
+    }))
+}
+
+/// `GET /api/v1/backup`: everything that the server keeps, as lines. The last
+/// one is `end`; without it the backup broke off.
+///
+/// # Errors
+/// What the store says.
+pub async fn backup(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let backup = state.store.history().begin_backup().await?;
+    Ok(streamed(|body| async move {
+        if let Err(error) = send_backup(&body, backup, &state).await {
+            // Whoever left does not hear of it.
+            let _ = send(&body, Err(error)).await;
+        }
+    }))
+}
+
+async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Result<(), ApiError> {
+    let begin = Line::Begin {
+        format: BACKUP_FORMAT,
+        parlor: env!("CARGO_PKG_VERSION").to_owned(),
+        created_date: Timestamp::now(),
+    };
+    let mut counts = Counts::default();
+    let mut waiting = Some(vec![begin]);
+    while let Some(lines) = waiting {
+        for line in &lines {
+            counts.rows += u64::from(matches!(line, Line::Row { .. }));
+            counts.turns += u64::from(matches!(line, Line::Turn { .. }));
+        }
+        if send(body, Ok(lines::of_backup(&lines))).await.is_none() {
+            return Ok(());
+        }
+        let items = backup.next().await?;
+        waiting = items.map(|items| items.into_iter().map(Line::from).collect());
+    }
+    counts.damaged = backup.n_damaged();
+    drop(backup);
+    let Some(n_blobs) = blobs::send_all(body, state.store.folder()).await? else { return Ok(()) };
+    counts.blobs = n_blobs;
+    let _ = send(body, Ok(lines::of_backup(&[Line::End(counts)]))).await;
+    Ok(())
+}
+
+/// `GET /api/v1/verify`: what is wrong in the store, if anything.
+///
+/// # Errors
+/// What the store says when it cannot be read at all.
+pub async fn verify(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(state.store.history().verify().await?))
+}
+
+/// Sends a piece of a body; `None` when nobody reads it any more.
+async fn send(body: &Body, piece: Result<Bytes, ApiError>) -> Option<()> {
+    body.send(piece).await.ok()
+}
+
+/// A body that `write` fills as fast as it is read.
+fn streamed<F: Future<Output = ()> + 'static>(write: impl FnOnce(Body) -> F) -> HttpResponse {
+    let (sender, receiver) = mpsc::channel(WAITING_PAGES);
+    actix_web::rt::spawn(write(sender));
+    let pieces = stream::unfold(receiver, async |mut receiver| {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    });
+    HttpResponse::Ok().content_type(NDJSON).streaming(pieces)
+}

@@ -16,6 +16,7 @@ mod support;
 mod access;
 mod access_paths;
 mod bad_input;
+mod care;
 mod failures;
 mod failures_leaving;
 mod golden;

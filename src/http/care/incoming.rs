@@ -6,10 +6,10 @@ use actix_web::{HttpResponse, web};
 use bytes::BytesMut;
 use futures::StreamExt;
 use parlor_schemas::ChatflowId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::lines;
 use super::pairing::Pairing;
+use super::{Query, lines, only, parameter};
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
 use crate::store::ImportedTurn;
@@ -25,13 +25,6 @@ const BYTES_A_WRITE: usize = 1024 * 1024;
 
 /// Refused lines that the report names.
 const MAX_NAMED: usize = 100;
-
-/// Query of an import.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportParams {
-    chatflow: Option<String>,
-}
 
 /// What became of the lines.
 #[derive(Debug, Default, Serialize)]
@@ -62,12 +55,12 @@ struct Refusal {
 /// 400 when the body breaks off or an id cannot be one; what the store says.
 /// What was stored before stays: sending all again does no harm.
 pub async fn import(
-    query: web::Query<ImportParams>,
+    query: Query,
     mut body: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let chatflow = query.chatflow.as_deref().map(ChatflowId::parse).transpose();
-    let chatflow = chatflow.map_err(|error| ApiError::bad(error.to_string()))?;
+    only(&query, &["chatflow"])?;
+    let chatflow = parameter(&query, "chatflow", ChatflowId::parse)?;
     let mut import = Import { chatflow, ..Import::new(&state) };
     let mut buffer = BytesMut::new();
     let mut is_overlong = false;

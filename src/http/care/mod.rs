@@ -9,11 +9,11 @@ mod pairing;
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
-use parlor_schemas::{ChatflowId, SessionId, Timestamp};
-use serde::Deserialize;
+use parlor_schemas::{ChatflowId, SessionId, Timestamp, ids::IdError};
 use tokio::sync::mpsc;
 
 use super::error::ApiError;
+use super::message_query::Pairs;
 use super::state::AppState;
 use crate::store::archive::{BACKUP_FORMAT, Counts, Line};
 use crate::store::{Backup, ExportPage, ExportQuery};
@@ -27,13 +27,7 @@ const NDJSON: &str = "application/x-ndjson";
 
 type Body = mpsc::Sender<Result<Bytes, ApiError>>;
 
-/// Query of an export.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExportParams {
-    chatflow: Option<String>,
-    session: Option<String>,
-}
+type Query = web::Query<Pairs>;
 
 /// `GET /api/v1/messages/export`: every message as one line, whole
 /// conversations in order, of all chatflows or of one, of one session.
@@ -41,14 +35,13 @@ pub struct ExportParams {
 /// # Errors
 /// 400 for an id that cannot be one.
 pub async fn export(
-    query: web::Query<ExportParams>,
+    query: Query,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let chatflow = query.chatflow.as_deref().map(ChatflowId::parse).transpose();
-    let session = query.session.as_deref().map(SessionId::parse).transpose();
+    only(&query, &["chatflow", "session"])?;
     let query = ExportQuery {
-        chatflow: chatflow.map_err(|error| ApiError::bad(error.to_string()))?,
-        session: session.map_err(|error| ApiError::bad(error.to_string()))?,
+        chatflow: parameter(&query, "chatflow", ChatflowId::parse)?,
+        session: parameter(&query, "session", SessionId::parse)?,
     };
     let first = state.store.history().export(query.clone(), None).await?;
     Ok(streamed(|body| async move {
@@ -118,6 +111,23 @@ async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Resul
 /// What the store says when it cannot be read at all.
 pub async fn verify(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(state.store.history().verify().await?))
+}
+
+/// Refuses what is misspelt: it would mean more than its author thinks.
+fn only(query: &Pairs, known: &[&str]) -> Result<(), ApiError> {
+    match query.iter().all(|(name, _)| known.contains(&name.as_str())) {
+        true => Ok(()),
+        false => Err(ApiError::bad(format!("the query may hold {} only", known.join(" and ")))),
+    }
+}
+
+fn parameter<T>(
+    query: &Pairs,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+) -> Result<Option<T>, ApiError> {
+    let value = query.iter().find(|(own, _)| own == name).map(|(_, value)| parse(value));
+    value.transpose().map_err(|error| ApiError::bad(error.to_string()))
 }
 
 /// Sends a piece of a body; `None` when nobody reads it any more.

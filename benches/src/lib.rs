@@ -13,10 +13,12 @@
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
 //! - [`streams`]: many slow streams at a time, beside the model server's own
+//! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
 pub mod client;
+pub mod crash;
 pub mod http;
 pub mod ledger;
 pub mod load;

@@ -59,6 +59,19 @@ impl Operator {
         Ok(rows.iter().map(role).collect())
     }
 
+    /// A session's stored messages, (role, content), oldest first.
+    pub async fn stored_messages(
+        &self,
+        flow: &str,
+        session: &str,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let path = format!("/api/v1/chatmessage/{flow}?sessionId={session}&order=ASC");
+        let rows = json_of(&self.call("GET", &path, None).await?)?;
+        let rows = rows.as_array().context("the messages are no array")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(rows.iter().map(|row| (text(&row["role"]), text(&row["content"]))).collect())
+    }
+
     async fn create(&self, path: &str, body: &Value) -> anyhow::Result<String> {
         let created = json_of(&self.call("POST", path, Some(body)).await?)?;
         created["id"].as_str().map(str::to_owned).with_context(|| format!("{path} gave no id"))

@@ -17,6 +17,8 @@ mod access;
 mod access_paths;
 mod bad_input;
 mod care;
+mod crash;
+mod disk_full;
 mod failures;
 mod failures_leaving;
 mod golden;

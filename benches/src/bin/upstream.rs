@@ -28,6 +28,9 @@ struct Options {
     /// Answer with the messages received, as JSON text.
     #[arg(long)]
     echo: bool,
+    /// Answer with what the person said in the messages received.
+    #[arg(long, conflicts_with = "echo")]
+    recite: bool,
     /// Threads; one is enough for any server that fits the same small machine.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         token_gap: Duration::from_millis(options.token_gap_ms),
         n_tokens: options.tokens,
         echo: options.echo,
+        recite: options.recite,
     };
     serve(listener, &behaviour, options.threads.max(1))
 }

@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use self::reply::Replies;
-use self::request::{Asked, asked, messages_of, next_request};
+use self::request::{Asked, asked, messages_of, next_request, questions_of};
 use crate::http;
 
 /// How the model server behaves.
@@ -33,6 +33,8 @@ pub struct Behaviour {
     pub n_tokens: usize,
     /// Answer with the messages received, as JSON text, instead of the fixed answer.
     pub echo: bool,
+    /// Answer with the contents of the person's messages, a blank between two.
+    pub recite: bool,
 }
 
 /// What one model server counts, over all its threads. `GET /counts` shows it.
@@ -134,16 +136,25 @@ impl Server {
         }
     }
 
+    /// An answer that depends on the request.
+    fn own_text(&self, body: &[u8]) -> Option<String> {
+        match (self.behaviour.echo, self.behaviour.recite) {
+            (true, _) => Some(messages_of(body)),
+            (_, true) => Some(questions_of(body)),
+            _ => None,
+        }
+    }
+
     async fn whole(&self, to: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
-        if self.behaviour.echo {
-            return to.write_all(&reply::completion(&messages_of(body), 1)).await;
+        if let Some(text) = self.own_text(body) {
+            return to.write_all(&reply::completion(&text, 1)).await;
         }
         to.write_all(&self.replies.whole).await
     }
 
     async fn stream(&self, to: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
-        if self.behaviour.echo {
-            return to.write_all(&reply::streamed(&messages_of(body))).await;
+        if let Some(text) = self.own_text(body) {
+            return to.write_all(&reply::streamed(&text)).await;
         }
         if self.behaviour.token_gap.is_zero() {
             return to.write_all(&self.replies.stream_at_once).await;

@@ -88,6 +88,14 @@ pub(super) fn messages_of(body: &[u8]) -> String {
     body["messages"].to_string()
 }
 
+/// What the person said in all messages received, a blank between two.
+pub(super) fn questions_of(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let messages = body["messages"].as_array().into_iter().flatten();
+    let asked = messages.filter(|message| message["role"] == "user");
+    asked.filter_map(|message| message["content"].as_str()).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +105,14 @@ mod tests {
         assert!(asks_for_stream(br#"{"stream" : true}"#));
         assert!(!asks_for_stream(br#"{"stream":false}"#));
         assert!(!asks_for_stream(br#"{"content":"say \"stream\":true"}"#));
+    }
+
+    #[test]
+    fn a_recital_is_what_the_person_said_in_order() {
+        let body = br#"{"messages":[{"role":"system","content":"s"},
+            {"role":"user","content":"a"},{"role":"assistant","content":"x"},
+            {"role":"user","content":"b"}]}"#;
+        assert_eq!(questions_of(body), "a b");
     }
 
     #[test]

@@ -67,16 +67,18 @@ pub(super) async fn run(data_dir: PathBuf, args: BackupArgs) -> anyhow::Result<u
         }
         folder.finish(begun, counts)
     });
-    let manifest = manifest.await.with_context(|| {
-        format!("the backup in {} is not finished; remove it", dir.display())
-    })?;
+    let manifest = manifest
+        .await
+        .with_context(|| format!("the backup in {} is not finished; remove it", dir.display()))?;
     let Counts { rows, turns, blobs, damaged } = manifest.counts;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&manifest)?);
     } else {
         println!("{turns} turns, {rows} rows and {blobs} files are in {}", dir.display());
         if !args.with_key {
-            println!("Keep encryption.key of the data folder elsewhere: without it the credentials cannot be read.");
+            println!(
+                "Keep encryption.key of the data folder elsewhere: without it the credentials cannot be read."
+            );
         }
         if damaged > 0 {
             println!("{damaged} damaged turns could not be kept; see parlor verify");

@@ -46,7 +46,10 @@ pub(super) async fn run(data_dir: PathBuf, args: ImportMessagesArgs) -> anyhow::
         let is_good = response.status().is_success();
         let text = response.text().await?;
         if !is_good {
-            bail!("{}; what came before is stored, and importing again does no harm", refusal(&text));
+            bail!(
+                "{}; what came before is stored, and importing again does no harm",
+                refusal(&text)
+            );
         }
         Ok(serde_json::from_str::<Value>(&text)?)
     });
@@ -70,14 +73,15 @@ fn body_of(mut file: File) -> anyhow::Result<Body> {
                 piece.truncate(n_read);
                 Bytes::from(piece)
             });
-            let is_end = read.as_ref().map_or(true, Bytes::is_empty);
-            let is_error = read.is_err();
-            bar.inc(read.as_ref().map_or(0, |piece| piece.len() as u64));
-            // An error ends the body without its end, so that nobody takes it for whole.
-            if (is_end && !is_error) || sender.blocking_send(read).is_err() || is_error {
-                return bar.finish_and_clear();
+            let n_read = read.as_ref().map_or(0, Bytes::len);
+            bar.inc(n_read as u64);
+            // The end of the file is sent as an empty piece, which changes nothing, and
+            // an error as an error, so that nobody takes the body for whole.
+            if sender.blocking_send(read).is_err() || n_read == 0 {
+                break;
             }
         }
+        bar.finish_and_clear();
     });
     let pieces = stream::unfold(receiver, async |mut receiver| {
         let piece = receiver.recv().await?;

@@ -25,7 +25,11 @@ pub(super) fn run(data_dir: &Path, args: &RestoreArgs) -> anyhow::Result<u8> {
     let found = verify_files(&args.dir, &manifest)?;
     if let Some(problem) = found.problems.first() {
         let example = problem.examples.first().map_or("", String::as_str);
-        bail!("nothing was restored, because of the backup {} {}: {example}", problem.count, problem.sentence);
+        bail!(
+            "nothing was restored, because of the backup {} {}: {example}",
+            problem.count,
+            problem.sentence
+        );
     }
     let restore = Restore::begin(data_dir)?;
     let has_credentials = fill(restore, &manifest, &args.dir, data_dir).with_context(|| {

@@ -3,8 +3,8 @@
 //!
 //! `retentionDays`: older messages are deleted, once a day and at each start;
 //! 0 or absent keeps them for ever. `storeMessages: false`: turns are answered
-//! and nothing of them is stored or remembered, not even by the session in
-//! memory, so that each question stands alone.
+//! and nothing of them is stored or remembered, not even by the session's
+//! actor; what was stored before is remembered as ever.
 
 use parlor_schemas::{Chatflow, Timestamp};
 use serde_json::Value;

@@ -101,9 +101,8 @@ type Page = (Vec<BackupItem>, u64, Option<TurnPlace>);
 fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page, StoreError> {
     let tree = history.tree()?;
     let (mut items, mut n_damaged) = (Vec::new(), 0);
-    let is_kept = |ordinal: u64, key: &SessionKey| {
-        !history.deletions.is_buried(&key.chatflow, ordinal)
-    };
+    let is_kept =
+        |ordinal: u64, key: &SessionKey| !history.deletions.is_buried(&key.chatflow, ordinal);
     let next = walk(&tree, at, last, is_kept, |key, place, head| {
         // Asked after the turn was met, so that no later one slips through.
         if !mark.holds(place) {

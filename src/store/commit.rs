@@ -12,14 +12,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parlor_schemas::ChatflowId;
-
 use super::deletions::Deletions;
 use super::disk::Disk;
 use super::error::StoreError;
-use super::keys::{Grave, TurnPlace};
 use super::ledger::Ledger;
 use super::mark::Marks;
+use super::planning::plan;
 use super::purge::Purge;
 use super::queue::{Answer, Job, Queued, Reply};
 use super::recovery::Suspect;
@@ -357,36 +355,6 @@ impl Committer {
         self.purges.clear();
         self.disk.close();
     }
-}
-
-/// What a job changes in the history, and what it buries.
-#[derive(Default)]
-struct Plan {
-    changes: Changes,
-    /// Of an append the place of its turn.
-    place: Option<TurnPlace>,
-    grave: Option<(ChatflowId, Grave)>,
-}
-
-fn plan(ledger: &mut Ledger, tree: &sled::Tree, job: &Job) -> Result<Plan, StoreError> {
-    let plan = match job {
-        Job::Append(append) => {
-            let (changes, place) = ledger.plan_append(tree, append)?;
-            Plan { changes, place: Some(place), grave: None }
-        }
-        Job::Forget(key) => match ledger.plan_forget(tree, key)? {
-            Some((changes, grave)) => {
-                Plan { changes, grave: Some((key.chatflow, grave)), place: None }
-            }
-            None => Plan::default(),
-        },
-        Job::ForgetChatflow(chatflow) => {
-            let (changes, grave) = ledger.plan_forget_chatflow(*chatflow);
-            Plan { changes, grave: Some((*chatflow, grave)), place: None }
-        }
-        _ => Plan::default(),
-    };
-    Ok(plan)
 }
 
 fn refuse(jobs: Vec<Queued>, why: impl Fn() -> StoreError) {

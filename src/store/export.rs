@@ -7,6 +7,7 @@ use parlor_schemas::{ChatflowId, Halves, SessionId, SessionKey, Turn};
 
 use super::error::StoreError;
 use super::history::History;
+use super::key_kinds;
 use super::keys::{self, TurnPlace};
 use super::rows;
 
@@ -109,7 +110,7 @@ pub(super) fn walk(
     let owners = tree.range(keys::owner(from.ordinal)..=keys::owner(last_ordinal));
     for (n_passed, row) in owners.enumerate() {
         let (key, value) = row.map_err(StoreError::read)?;
-        let Some(ordinal) = keys::ordinal_of_owner(&key) else { continue };
+        let Some(ordinal) = key_kinds::ordinal_of_owner(&key) else { continue };
         if n_passed == MAX_PASSED {
             return Ok(Some(first(ordinal)));
         }

@@ -23,14 +23,14 @@
 use parlor_schemas::{ChatId, ChatflowId, SessionId, SessionKey, Timestamp};
 use uuid::Uuid;
 
-const SESSION: u8 = b's';
-const OWNER: u8 = b'o';
-const TURN: u8 = b't';
-const PART: u8 = b'p';
-const DATE: u8 = b'd';
-const MESSAGE: u8 = b'm';
-const CHAT: u8 = b'c';
-const GRAVE: u8 = b'x';
+pub(super) const SESSION: u8 = b's';
+pub(super) const OWNER: u8 = b'o';
+pub(super) const TURN: u8 = b't';
+pub(super) const PART: u8 = b'p';
+pub(super) const DATE: u8 = b'd';
+pub(super) const MESSAGE: u8 = b'm';
+pub(super) const CHAT: u8 = b'c';
+pub(super) const GRAVE: u8 = b'x';
 
 /// The key of the first ordinal that was never given away.
 pub(super) const NEXT_ORDINAL: &[u8] = b"n";
@@ -73,13 +73,6 @@ pub(super) fn session_value(ordinal: u64) -> Vec<u8> {
     value
 }
 
-/// The conversation of an index key by session.
-pub(super) fn key_of_session(key: &[u8]) -> Option<SessionKey> {
-    let (chatflow, rest) = key.strip_prefix(&[SESSION])?.split_first_chunk::<16>()?;
-    let session = SessionId::parse(std::str::from_utf8(rest.get(2..)?).ok()?).ok()?;
-    Some(SessionKey { chatflow: ChatflowId::from_bytes(*chatflow), session })
-}
-
 pub(super) fn ordinal_of_session_value(value: &[u8]) -> Option<u64> {
     let (version, ordinal) = value.split_first()?;
     (*version == SESSION_VALUE_VERSION).then(|| number(ordinal))?
@@ -89,10 +82,6 @@ pub(super) fn owner(ordinal: u64) -> Vec<u8> {
     let mut key = vec![OWNER];
     key.extend_from_slice(&ordinal.to_be_bytes());
     key
-}
-
-pub(super) fn ordinal_of_owner(key: &[u8]) -> Option<u64> {
-    number(key.strip_prefix(&[OWNER])?)
 }
 
 pub(super) fn owner_value(key: &SessionKey) -> Vec<u8> {
@@ -120,12 +109,6 @@ pub(super) fn turn(place: TurnPlace) -> Vec<u8> {
 
 pub(super) fn place_of_turn(key: &[u8]) -> Option<TurnPlace> {
     place(key.strip_prefix(&[TURN])?)
-}
-
-/// Of a part's key its turn and its number.
-pub(super) fn place_of_part(key: &[u8]) -> Option<(TurnPlace, u16)> {
-    let (at, part) = key.strip_prefix(&[PART])?.split_at_checked(16)?;
-    Some((place(at)?, u16::from_be_bytes(part.try_into().ok()?)))
 }
 
 pub(super) fn part(place: TurnPlace, part: u16) -> Vec<u8> {
@@ -178,11 +161,6 @@ pub(super) fn message(id: &Uuid) -> Vec<u8> {
     [&[MESSAGE], id.as_bytes().as_slice()].concat()
 }
 
-/// The message id of an index key.
-pub(super) fn id_of_message(key: &[u8]) -> Option<Uuid> {
-    Uuid::from_slice(key.strip_prefix(&[MESSAGE])?).ok()
-}
-
 pub(super) fn message_value(place: TurnPlace, role: u8) -> Vec<u8> {
     let mut value = Vec::with_capacity(17);
     value.extend_from_slice(&place.ordinal.to_be_bytes());
@@ -205,41 +183,6 @@ pub(super) fn chat(chatflow: &ChatflowId, chat: &ChatId, ordinal: u64) -> Vec<u8
 /// All conversations of a chat id begin with this.
 pub(super) fn chats_of(chatflow: &ChatflowId, chat: &ChatId) -> Vec<u8> {
     with_text(CHAT, chatflow, chat.as_str(), 8)
-}
-
-/// The chatflow of an index key by date or by chat id.
-pub(super) fn chatflow_of_index(key: &[u8]) -> Option<ChatflowId> {
-    let (chatflow, _) = key.get(1..)?.split_first_chunk::<16>()?;
-    Some(ChatflowId::from_bytes(*chatflow))
-}
-
-/// What a key of the tree is, by its first byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeyKind {
-    Session,
-    Owner,
-    Turn,
-    Part,
-    Date,
-    Message,
-    Chat,
-    Grave,
-    Counter,
-}
-
-pub(super) fn kind_of(key: &[u8]) -> Option<KeyKind> {
-    Some(match *key.first()? {
-        SESSION => KeyKind::Session,
-        OWNER => KeyKind::Owner,
-        TURN => KeyKind::Turn,
-        PART => KeyKind::Part,
-        DATE => KeyKind::Date,
-        MESSAGE => KeyKind::Message,
-        CHAT => KeyKind::Chat,
-        GRAVE => KeyKind::Grave,
-        _ if key == NEXT_ORDINAL => KeyKind::Counter,
-        _ => return None,
-    })
 }
 
 pub(super) fn ordinal_of_chat(key: &[u8]) -> Option<u64> {
@@ -281,7 +224,7 @@ fn time_bytes(time: Timestamp) -> [u8; 8] {
     (time.millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-fn place(bytes: &[u8]) -> Option<TurnPlace> {
+pub(super) fn place(bytes: &[u8]) -> Option<TurnPlace> {
     let (ordinal, seq) = bytes.split_at_checked(8)?;
     Some(TurnPlace { ordinal: number(ordinal)?, seq: number(seq)? })
 }
@@ -370,7 +313,6 @@ mod tests {
             prop_assert_eq!(key_a.starts_with(&turns_of(b.0)), a.0 == b.0);
             prop_assert_eq!(place_of_turn(&key_a), Some(place(a)));
             prop_assert!(!part(place(a), n).starts_with(&key_a));
-            prop_assert_eq!(place_of_part(&part(place(a), n)), Some((place(a), n)));
         }
 
         #[test]
@@ -380,8 +322,6 @@ mod tests {
             let place = TurnPlace { ordinal: at.0, seq: at.1 };
             prop_assert_eq!(ordinal_of_session_value(&session_value(at.0)), Some(at.0));
             prop_assert_eq!(session_of_owner_value(&owner_value(&key)), Some(key.clone()));
-            prop_assert_eq!(key_of_session(&session(&key)), Some(key.clone()));
-            prop_assert_eq!(ordinal_of_owner(&owner(at.0)), Some(at.0));
             prop_assert_eq!(place_of_message_value(&message_value(place, role)), Some((place, role)));
             for grave_in in [Grave::One(at.0), Grave::Below(at.0)] {
                 prop_assert_eq!(grave_of(&grave(&key.chatflow, grave_in)), Some((key.chatflow, grave_in)));
@@ -392,8 +332,7 @@ mod tests {
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (place_of_turn(&bytes), place_of_date(&bytes), place_of_message_value(&bytes));
             let _ = (session_of_owner_value(&bytes), ordinal_of_session_value(&bytes));
-            let _ = (grave_of(&bytes), ordinal_of_chat(&bytes), key_of_session(&bytes));
-            let _ = (place_of_part(&bytes), id_of_message(&bytes), chatflow_of_index(&bytes));
+            let _ = (grave_of(&bytes), ordinal_of_chat(&bytes));
         }
     }
 }

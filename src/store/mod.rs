@@ -10,8 +10,8 @@
 //! - [`error`](StoreError): why the store could not do something
 //! - `lock`, `disk`, `tidy`, `watch`: the data folder, the database file
 //!   and its sync
-//! - `keys`, `parcel`, `record`, `rows`: how a turn lies on disk
-//! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
+//! - `keys`, `key_kinds`, `parcel`, `record`, `rows`: how a turn lies on disk
+//! - `queue`, `commit`, `planning`, `recovery`, `ledger`: the writer, its jobs and what it knows
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `export`, `intake`: conversations going out and coming in
@@ -33,12 +33,14 @@ mod error;
 mod export;
 mod history;
 mod intake;
+mod key_kinds;
 mod keys;
 mod ledger;
 mod lock;
 mod mark;
 mod messages;
 mod parcel;
+mod planning;
 mod purge;
 mod queue;
 mod record;
@@ -72,8 +74,8 @@ pub use intake::ImportedTurn;
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use restore::Restore;
 pub use variables::Variables;
-pub use verify_archive::{verify_backup, verify_files};
 pub use verify::{Finding, Verification, verify_folder};
+pub use verify_archive::{verify_backup, verify_files};
 
 use deletions::Deletions;
 use disk::Disk;
@@ -87,7 +89,8 @@ const HISTORY: &str = "history";
 /// The tree of what describes the store itself.
 const META: &str = "meta";
 
-/// The small trees, all of them tables.
+/// The small trees, all of them tables. Who adds one adds it here, so that it
+/// is verified; a backup holds every tree.
 const TABLES: [&str; 5] = ["api_keys", "bindings", "chatflows", "credentials", "variables"];
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -148,7 +151,10 @@ impl Store {
         let deletions = Arc::new(Deletions::default());
         let (queue, receiver) = Queue::new();
         let queue = Arc::new(queue);
-        let table = |name| Table::new(name, disk.clone(), queue.clone());
+        let table = |name| {
+            debug_assert!(TABLES.contains(&name), "{name} is not verified");
+            Table::new(name, disk.clone(), queue.clone())
+        };
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;

@@ -2,7 +2,9 @@
 //! read back. What adds a turn and what removes one stand side by side here,
 //! so that no index is forgotten on one side.
 
-use parlor_schemas::{ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp};
+use parlor_schemas::{
+    ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp,
+};
 use uuid::Uuid;
 
 use super::deletions::Deletions;

@@ -7,7 +7,8 @@ use parlor_schemas::{Halves, SessionKey, Turn};
 
 use super::deletions::Deletions;
 use super::error::StoreError;
-use super::keys::{self, KeyKind, TurnPlace};
+use super::key_kinds::{self, KeyKind};
+use super::keys::{self, TurnPlace};
 use super::parcel;
 use super::record::Record;
 use super::rows;
@@ -66,7 +67,7 @@ impl Check {
         value: &[u8],
         found: &mut Verification,
     ) -> Result<(), StoreError> {
-        let kind = keys::kind_of(key);
+        let kind = key_kinds::kind_of(key);
         found.count(label(kind), 1);
         self.remember(kind, key, value, found);
         let look = Look { tree, deletions };
@@ -97,7 +98,7 @@ impl Check {
         match kind {
             Some(KeyKind::Counter) => self.counter = keys::number(value).unwrap_or(0),
             Some(KeyKind::Owner) => {
-                let ordinal = keys::ordinal_of_owner(key);
+                let ordinal = key_kinds::ordinal_of_owner(key);
                 if ordinal.is_some_and(|ordinal| ordinal >= self.counter) {
                     found.problem(BEHIND.0, BEHIND.1, shown(key));
                 }
@@ -188,14 +189,14 @@ impl Look<'_> {
     }
 
     fn part(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
-        let Some((place, part)) = keys::place_of_part(key) else { return Ok(None) };
+        let Some((place, part)) = key_kinds::place_of_part(key) else { return Ok(None) };
         let head = self.tree.get(keys::turn(place)).map_err(StoreError::read)?;
         Ok(Some(head.is_some_and(|head| part < parcel::n_parts(&head))))
     }
 
     fn session(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(key), Some(ordinal)) =
-            (keys::key_of_session(key), keys::ordinal_of_session_value(value))
+            (key_kinds::key_of_session(key), keys::ordinal_of_session_value(value))
         else {
             return Ok(None);
         };
@@ -207,7 +208,7 @@ impl Look<'_> {
 
     fn owner(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(ordinal), Some(owner)) =
-            (keys::ordinal_of_owner(key), keys::session_of_owner_value(value))
+            (key_kinds::ordinal_of_owner(key), keys::session_of_owner_value(value))
         else {
             return Ok(None);
         };
@@ -220,7 +221,7 @@ impl Look<'_> {
 
     fn date(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(at), Some(chatflow)) =
-            (keys::place_of_date(key), keys::chatflow_of_index(key))
+            (keys::place_of_date(key), key_kinds::chatflow_of_index(key))
         else {
             return Ok(None);
         };
@@ -239,18 +240,16 @@ impl Look<'_> {
 
     fn message(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(id), Some((place, _))) =
-            (keys::id_of_message(key), keys::place_of_message_value(value))
+            (key_kinds::id_of_message(key), keys::place_of_message_value(value))
         else {
             return Ok(None);
         };
-        self.leads(place, |owner, turn| {
-            turn.messages(owner).iter().any(|message| message.id == id)
-        })
+        self.leads(place, |owner, turn| turn.messages(owner).iter().any(|message| message.id == id))
     }
 
     fn chat(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(ordinal), Some(chatflow)) =
-            (keys::ordinal_of_chat(key), keys::chatflow_of_index(key))
+            (keys::ordinal_of_chat(key), key_kinds::chatflow_of_index(key))
         else {
             return Ok(None);
         };

@@ -46,7 +46,8 @@ async fn server_with(model: &Scripted, sessions: &[&str], n_turns: usize) -> (Pa
 }
 
 async fn ask(server: &Parlor, flow: &str, session: &str, n: usize) {
-    let body = json!({"question": format!("{session} {n}"), "overrideConfig": {"sessionId": session}});
+    let body =
+        json!({"question": format!("{session} {n}"), "overrideConfig": {"sessionId": session}});
     server.ask(flow, &body).await.expect(200);
 }
 
@@ -192,7 +193,8 @@ async fn a_backup_that_changed_is_not_restored_and_says_why() {
     assert!(fails(&server.command(&["backup", &backup])).contains("not empty"));
     assert!(fails(&server.command(&["restore", &backup])).contains("not empty"));
     let files = Path::new(&backup).read_dir().unwrap().map(|entry| entry.unwrap().path());
-    let history = files.into_iter().find(|path| path.to_str().unwrap().contains("history")).unwrap();
+    let history =
+        files.into_iter().find(|path| path.to_str().unwrap().contains("history")).unwrap();
     let mut bytes = std::fs::read(&history).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

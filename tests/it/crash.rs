@@ -21,6 +21,6 @@ async fn a_server_that_is_killed_under_load_loses_doubles_and_mixes_nothing() {
     let findings = run(&options, |line| eprintln!("{line}")).await.unwrap();
     assert!(findings.is_clean(), "{:#}", findings.to_json());
     assert_eq!(findings.n_kills, 3);
-    assert!(findings.n_acknowledged > 50, "{:#}", findings.to_json());
+    assert!(findings.n_acknowledged > 20, "{:#}", findings.to_json());
     assert!(findings.n_unknown > 0, "no turn was under way at any kill");
 }

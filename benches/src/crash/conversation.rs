@@ -134,14 +134,16 @@ impl Conversation {
         if !places.is_sorted() {
             faults.push(Fault::Reordered);
         }
+        // From here on it is known, so that one fault is told of once.
         for (place, (_, told)) in self.turns.iter_mut().enumerate() {
-            match (&told, places.contains(&place)) {
+            let is_there = places.contains(&place);
+            match (&told, is_there) {
                 (Told::Stored(_), false) => faults.push(Fault::Lost),
                 (Told::NotStored, true) => faults.push(Fault::Revived),
-                (Told::Nothing, true) => *told = Told::Stored(None),
-                (Told::Nothing, false) => *told = Told::NotStored,
-                _ => {}
+                (Told::Nothing, _) => {}
+                _ => continue,
             }
+            *told = if is_there { Told::Stored(None) } else { Told::NotStored };
         }
         faults
     }
@@ -161,9 +163,9 @@ mod tests {
     }
 
     fn stored(turns: &[(&str, &str)]) -> Vec<(String, String)> {
-        let both = turns.iter().flat_map(|(question, answer)| {
-            [("userMessage", *question), ("apiMessage", *answer)]
-        });
+        let both = turns
+            .iter()
+            .flat_map(|(question, answer)| [("userMessage", *question), ("apiMessage", *answer)]);
         both.map(|(role, text)| (role.to_owned(), text.to_owned())).collect()
     }
 
@@ -176,6 +178,7 @@ mod tests {
         assert_eq!(without.compare(&stored(&[("s#0", "s#0")])), []);
         let late = stored(&[("s#0", "s#0"), ("s#1", "x")]);
         assert_eq!(without.compare(&late), [Fault::Revived]);
+        assert_eq!(without.compare(&late), []);
     }
 
     #[test]

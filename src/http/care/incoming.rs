@@ -8,6 +8,7 @@ use futures::StreamExt;
 use parlor_schemas::ChatflowId;
 use serde::Serialize;
 
+use super::lines::HalfTurn;
 use super::pairing::Pairing;
 use super::{Query, lines, only, parameter};
 use crate::http::error::ApiError;
@@ -17,8 +18,8 @@ use crate::store::ImportedTurn;
 /// Turns of one write.
 const TURNS_A_WRITE: usize = 32;
 
-/// Longest line, and longest turn.
-const MAX_LINE_BYTES: usize = 32 * 1024 * 1024;
+/// Longest line: the two of a turn fit into the longest record.
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of lines after which a write is due.
 const BYTES_A_WRITE: usize = 1024 * 1024;
@@ -118,18 +119,36 @@ impl<'a> Import<'a> {
             return Ok(());
         }
         self.report.lines += 1;
-        let half = match lines::read(line, self.chatflow) {
-            _ if is_overlong => return Ok(self.refuse("it is longer than 32 MiB".to_owned())),
-            Err(reason) => return Ok(self.refuse(reason)),
-            Ok(half) => half,
-        };
-        if !self.is_known(half.key.chatflow)? {
-            let reason = format!("chatflow {} is not stored here", half.key.chatflow);
-            return Ok(self.refuse(reason));
+        match self.half(line, is_overlong)? {
+            Err(reason) => self.refuse(reason),
+            Ok(half) => self.take(half).await?,
         }
+        Ok(())
+    }
+
+    /// The message of a line, or why it is refused.
+    fn half(
+        &mut self,
+        line: &[u8],
+        is_overlong: bool,
+    ) -> Result<Result<HalfTurn, String>, ApiError> {
+        if is_overlong {
+            return Ok(Err("it is longer than 16 MiB".to_owned()));
+        }
+        let half = match lines::read(line, self.chatflow) {
+            Ok(half) => half,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let chatflow = half.key.chatflow;
+        Ok(match self.is_known(chatflow)? {
+            true => Ok(half),
+            false => Err(format!("chatflow {chatflow} is not stored here")),
+        })
+    }
+
+    async fn take(&mut self, half: HalfTurn) -> Result<(), ApiError> {
         self.n_ready_bytes += half.n_bytes;
-        let ready = self.pairing.take(half);
-        self.ready.extend(ready);
+        self.ready.extend(self.pairing.take(half));
         if self.ready.len() >= TURNS_A_WRITE || self.n_ready_bytes >= BYTES_A_WRITE {
             self.write().await?;
         }

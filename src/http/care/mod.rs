@@ -34,10 +34,7 @@ type Query = web::Query<Pairs>;
 ///
 /// # Errors
 /// 400 for an id that cannot be one.
-pub async fn export(
-    query: Query,
-    state: web::Data<AppState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn export(query: Query, state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     only(&query, &["chatflow", "session"])?;
     let query = ExportQuery {
         chatflow: parameter(&query, "chatflow", ChatflowId::parse)?,

@@ -68,7 +68,10 @@ async fn an_export_is_whole_conversations_in_order_and_only_those_that_are_meant
     let of_one = exported(store.history(), query).await;
     let expected: Vec<_> =
         ["a", "b"].iter().flat_map(|name| (0..300).map(|seq| (key(one, name), seq))).collect();
-    assert_eq!(of_one.iter().map(|(key, turn)| (key.clone(), turn.seq)).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        of_one.iter().map(|(key, turn)| (key.clone(), turn.seq)).collect::<Vec<_>>(),
+        expected
+    );
     let session = Some(key(one, "b").session);
     let query = ExportQuery { chatflow: Some(one), session };
     assert_eq!(exported(store.history(), query.clone()).await.len(), 300);
@@ -294,7 +297,8 @@ fn every_small_table_is_known_to_backups_and_verification() {
     assert!(bound.unwrap().is_empty());
     let names = store.history().disk.tree_names().unwrap();
     let known = |name: &String| {
-        super::super::TABLES.contains(&name.as_str()) || ["history", "meta"].contains(&name.as_str())
+        super::super::TABLES.contains(&name.as_str())
+            || ["history", "meta"].contains(&name.as_str())
     };
     assert!(names.len() >= 7 && names.iter().all(known), "{names:?}");
 }

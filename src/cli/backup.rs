@@ -47,6 +47,23 @@ pub(super) struct BackupArgs {
 }
 
 pub(super) async fn run(data_dir: PathBuf, args: BackupArgs) -> anyhow::Result<u8> {
+    check(&data_dir, &args)?;
+    let folder = Folder::make(&args.dir)?;
+    let key = args.with_key.then(|| data_dir.join(KEY_FILE));
+    let made = with_client(&data_dir, &args.target, |client| make(client, folder, key)).await;
+    let shown = args.dir.display();
+    let manifest =
+        made.with_context(|| format!("the backup in {shown} is not finished; remove it"))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&manifest)?);
+    } else {
+        show(&manifest.counts, &args);
+    }
+    Ok(u8::from(manifest.counts.damaged > 0))
+}
+
+/// What can be known to go wrong before anything is made.
+fn check(data_dir: &Path, args: &BackupArgs) -> anyhow::Result<()> {
     let is_remote = args.target.is_remote();
     ensure!(!(args.with_key && is_remote), "--with-key needs the data folder, not --url");
     let is_used = args.dir.read_dir().is_ok_and(|mut entries| entries.next().is_some());
@@ -55,36 +72,33 @@ pub(super) async fn run(data_dir: PathBuf, args: BackupArgs) -> anyhow::Result<u
         is_remote || data_dir.join("parlor.lock").is_file(),
         "the data folder holds no data of Parlor; name it with --data-dir"
     );
-    let mut folder = Folder::make(&args.dir)?;
-    let dir = folder.dir.clone();
-    let key = args.with_key.then(|| data_dir.join(KEY_FILE));
-    let manifest = with_client(&data_dir, &args.target, |client| async move {
-        let (begun, counts) = receive(&client, &mut folder).await?;
-        if let Some(key) = key {
-            let key = std::fs::read(key).context("the data folder has no encryption.key")?;
-            folder.begin(KEY_FILE)?;
-            folder.write(&key)?;
-        }
-        folder.finish(begun, counts)
-    });
-    let manifest = manifest
-        .await
-        .with_context(|| format!("the backup in {} is not finished; remove it", dir.display()))?;
-    let Counts { rows, turns, blobs, damaged } = manifest.counts;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&manifest)?);
-    } else {
-        println!("{turns} turns, {rows} rows and {blobs} files are in {}", dir.display());
-        if !args.with_key {
-            println!(
-                "Keep encryption.key of the data folder elsewhere: without it the credentials cannot be read."
-            );
-        }
-        if damaged > 0 {
-            println!("{damaged} damaged turns could not be kept; see parlor verify");
-        }
+    Ok(())
+}
+
+async fn make(
+    client: Client,
+    mut folder: Folder,
+    key: Option<PathBuf>,
+) -> anyhow::Result<Manifest> {
+    let (begun, counts) = receive(&client, &mut folder).await?;
+    if let Some(key) = key {
+        let key = std::fs::read(key).context("the data folder has no encryption.key")?;
+        folder.begin(KEY_FILE)?;
+        folder.write(&key)?;
     }
-    Ok(u8::from(damaged > 0))
+    folder.finish(begun, counts)
+}
+
+fn show(counts: &Counts, args: &BackupArgs) {
+    let Counts { rows, turns, blobs, damaged } = counts;
+    println!("{turns} turns, {rows} rows and {blobs} files are in {}", args.dir.display());
+    if !args.with_key {
+        println!("Keep encryption.key of the data folder elsewhere:");
+        println!("without it the credentials cannot be read.");
+    }
+    if *damaged > 0 {
+        println!("{damaged} damaged turns could not be kept; see parlor verify");
+    }
 }
 
 type Begun = (String, Timestamp);

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::backup::KEY_FILE;
 use super::progress;
+use super::serve::EXAMPLE_MARK;
 use crate::store::archive::{FileEntry, Line, Manifest};
 use crate::store::{BackupItem, Restore, StoreError, verify_files};
 
@@ -78,6 +79,8 @@ fn fill(
     }
     let counts = manifest.counts;
     anyhow::ensure!((n_rows, n_turns) == (counts.rows, counts.turns), "rows or turns are missing");
+    // What is restored has had its first start.
+    std::fs::write(data_dir.join(EXAMPLE_MARK), b"")?;
     restore.finish()?;
     bar.finish_and_clear();
     Ok(has_credentials)

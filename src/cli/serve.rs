@@ -15,6 +15,9 @@ use crate::config::ServeArgs;
 use crate::store::Store;
 use crate::{example, telemetry};
 
+/// A file that tells that the example was installed.
+pub(super) const EXAMPLE_MARK: &str = "example.installed";
+
 /// Runs a server until a signal stops it.
 pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8> {
     telemetry::init();
@@ -50,7 +53,7 @@ fn example_once(
     store: &Store,
     data_dir: &Path,
 ) -> anyhow::Result<Option<(ChatflowId, &'static str)>> {
-    let mark = data_dir.join("example.installed");
+    let mark = data_dir.join(EXAMPLE_MARK);
     if mark.exists() {
         return Ok(None);
     }

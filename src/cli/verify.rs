@@ -14,7 +14,8 @@ use crate::store::{Finding, Verification, verify_backup, verify_folder};
 /// Arguments of the command.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// A backup or a data folder; that of --data-dir otherwise
+    /// A backup or a data folder; that of --data-dir otherwise. Where no server
+    /// runs, a copy in the temporary folder is looked at
     dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

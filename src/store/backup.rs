@@ -108,30 +108,29 @@ fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page
         if !mark.holds(place) {
             return Ok(0);
         }
-        let record = match rows::payload(&tree, place, head) {
-            Err(StoreError::DamagedRecord { .. }) => read_again(&tree, place),
-            other => other.map(Some),
-        };
-        match record {
-            Ok(None) => Ok(0),
+        match record(&tree, place, head) {
+            Ok(None) => {}
             Ok(Some(record)) => {
                 let n_bytes = record.len();
                 items.push(BackupItem::Turn { key: key.clone(), seq: place.seq, record });
-                Ok(n_bytes)
+                return Ok(n_bytes);
             }
-            Err(StoreError::DamagedRecord { .. }) => {
-                n_damaged += 1;
-                Ok(0)
-            }
-            Err(other) => Err(other),
+            Err(StoreError::DamagedRecord { .. }) => n_damaged += 1,
+            Err(other) => return Err(other),
         }
+        Ok(0)
     })?;
     Ok((items, n_damaged, next))
 }
 
-/// A turn that lost a message between the reading of its parts is whole when
-/// it is read anew; one that is gone is deleted.
-fn read_again(tree: &sled::Tree, place: TurnPlace) -> Result<Option<Vec<u8>>, StoreError> {
-    let head = tree.get(keys::turn(place)).map_err(StoreError::read)?;
-    head.map(|head| rows::payload(tree, place, &head)).transpose()
+/// A turn's bytes. One that lost a message between the reading of its parts is
+/// whole when it is read anew; one that is gone then is deleted.
+fn record(tree: &sled::Tree, place: TurnPlace, head: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    match rows::payload(tree, place, head) {
+        Err(StoreError::DamagedRecord { .. }) => {
+            let head = tree.get(keys::turn(place)).map_err(StoreError::read)?;
+            head.map(|head| rows::payload(tree, place, &head)).transpose()
+        }
+        other => other.map(Some),
+    }
 }

@@ -104,9 +104,9 @@ pub(super) fn walk(
     from: TurnPlace,
     last_ordinal: u64,
     wanted: impl Fn(u64, &SessionKey) -> bool,
-    mut visit: impl FnMut(&SessionKey, TurnPlace, &[u8]) -> Result<usize, StoreError>,
+    visit: impl FnMut(&SessionKey, TurnPlace, &[u8]) -> Result<usize, StoreError>,
 ) -> Result<Option<TurnPlace>, StoreError> {
-    let (mut n_turns, mut n_bytes) = (0, 0);
+    let mut page = Filling { tree, visit, n_turns: 0, n_bytes: 0 };
     let owners = tree.range(keys::owner(from.ordinal)..=keys::owner(last_ordinal));
     for (n_passed, row) in owners.enumerate() {
         let (key, value) = row.map_err(StoreError::read)?;
@@ -115,20 +115,41 @@ pub(super) fn walk(
             return Ok(Some(first(ordinal)));
         }
         let Some(key) = keys::session_of_owner_value(&value) else { continue };
-        if !wanted(ordinal, &key) {
-            continue;
-        }
-        let start = if ordinal == from.ordinal { from.seq } else { 0 };
-        let bound = |seq| keys::turn(TurnPlace { ordinal, seq });
-        for row in tree.range(bound(start)..=bound(u64::MAX)) {
-            let (at, head) = row.map_err(StoreError::read)?;
-            let Some(place) = keys::place_of_turn(&at) else { continue };
-            if n_turns == MAX_TURNS || n_bytes >= MAX_BYTES {
-                return Ok(Some(place));
-            }
-            n_bytes += visit(&key, place, &head)?;
-            n_turns += 1;
+        let seq = if ordinal == from.ordinal { from.seq } else { 0 };
+        if wanted(ordinal, &key)
+            && let Some(next) = page.conversation(&key, TurnPlace { ordinal, seq })?
+        {
+            return Ok(Some(next));
         }
     }
     Ok(None)
+}
+
+/// A page that fills.
+struct Filling<'a, V> {
+    tree: &'a sled::Tree,
+    visit: V,
+    n_turns: usize,
+    n_bytes: usize,
+}
+
+impl<V: FnMut(&SessionKey, TurnPlace, &[u8]) -> Result<usize, StoreError>> Filling<'_, V> {
+    /// Visits a conversation from a turn on; the turn that did not fit.
+    fn conversation(
+        &mut self,
+        key: &SessionKey,
+        from: TurnPlace,
+    ) -> Result<Option<TurnPlace>, StoreError> {
+        let last = TurnPlace { seq: u64::MAX, ..from };
+        for row in self.tree.range(keys::turn(from)..=keys::turn(last)) {
+            let (at, head) = row.map_err(StoreError::read)?;
+            let Some(place) = keys::place_of_turn(&at) else { continue };
+            if self.n_turns == MAX_TURNS || self.n_bytes >= MAX_BYTES {
+                return Ok(Some(place));
+            }
+            self.n_bytes += (self.visit)(key, place, &head)?;
+            self.n_turns += 1;
+        }
+        Ok(None)
+    }
 }

@@ -169,7 +169,9 @@ async fn a_backup_of_a_running_server_becomes_a_server_that_goes_on() {
     succeeds(&run_command(&new, &["restore", &backup]));
     assert!(std::fs::read(new.path().join("blobs/x/picture.png")).unwrap() == vec![7; 200_000]);
     succeeds(&run_command(&new, &["verify"]));
-    let restored = Parlor::start_on(new, Options::default());
+    let restored = Parlor::start_on(new, Options::default().with_example());
+    let rows = restored.operator().get("/api/v1/chatflows").await.expect(200).json();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "the example came back: {rows}");
     let messages = restored.messages(&flow, "sessionId=a&order=ASC").await;
     assert!(messages.len() >= 8 && messages.len() % 2 == 0, "{}", messages.len());
     for (n, pair) in messages.chunks(2).enumerate() {

@@ -71,28 +71,35 @@ impl Writer {
         while !stop.load(Ordering::Relaxed) {
             let at = self.pick();
             let end = self.turn(at, address, &mut connection).await;
-            let conversation = &mut self.conversations[at];
-            match end {
-                End::Answered(answer) => {
-                    self.counts.n_acknowledged += 1;
-                    let session = conversation.session.clone();
-                    let faults = conversation.acknowledged(answer);
-                    self.faults.extend(faults.into_iter().map(|fault| (session.clone(), fault)));
-                }
-                End::Refused => {
-                    self.counts.n_refused += 1;
-                    conversation.refused();
-                    tokio::time::sleep(PAUSE).await;
-                }
-                End::Unknown => {
-                    self.counts.n_unknown += 1;
-                    conversation.unknown();
-                    connection = None;
-                    tokio::time::sleep(PAUSE).await;
-                }
+            if matches!(end, End::Unknown) {
+                connection = None;
             }
+            if !matches!(end, End::Answered(_)) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            self.note(at, end);
         }
         self
+    }
+
+    fn note(&mut self, at: usize, end: End) {
+        let conversation = &mut self.conversations[at];
+        match end {
+            End::Answered(answer) => {
+                self.counts.n_acknowledged += 1;
+                let session = conversation.session.clone();
+                let faults = conversation.acknowledged(answer);
+                self.faults.extend(faults.into_iter().map(|fault| (session.clone(), fault)));
+            }
+            End::Refused => {
+                self.counts.n_refused += 1;
+                conversation.refused();
+            }
+            End::Unknown => {
+                self.counts.n_unknown += 1;
+                conversation.unknown();
+            }
+        }
     }
 
     /// One of the open conversations, or a new one.
@@ -115,19 +122,13 @@ impl Writer {
         address: SocketAddr,
         connection: &mut Option<Connection>,
     ) -> End {
-        let conversation = &self.conversations[at];
         let streams = self.chance.below(2) == 0;
         // Now and then a client leaves in the middle.
         let patience = match self.chance.below(50) {
             0 => Duration::from_micros(self.chance.below(3_000)),
             _ => PATIENCE,
         };
-        let body = json!({
-            "question": conversation.next_question(),
-            "streaming": streams,
-            "overrideConfig": {"sessionId": conversation.session},
-        });
-        let request = request(&self.flow, address, &body.to_string());
+        let request = self.request(at, address, streams);
         if connection.as_ref().is_none_or(Connection::is_closing) {
             match Connection::open(address).await {
                 Ok(open) => *connection = Some(open),
@@ -140,6 +141,25 @@ impl Writer {
             Ok(Ok(end)) => end,
             Ok(Err(_)) | Err(_) => End::Unknown,
         }
+    }
+}
+
+impl Writer {
+    /// The next turn of a conversation, as it goes over the wire.
+    fn request(&self, at: usize, address: SocketAddr, streams: bool) -> Vec<u8> {
+        let (flow, conversation) = (&self.flow, &self.conversations[at]);
+        let body = json!({
+            "question": conversation.next_question(),
+            "streaming": streams,
+            "overrideConfig": {"sessionId": conversation.session},
+        });
+        let body = body.to_string();
+        let length = body.len();
+        format!(
+            "POST /api/v1/prediction/{flow} HTTP/1.1\r\nhost: {address}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     }
 }
 
@@ -165,13 +185,4 @@ async fn exchange(
         Some(text) if status == 200 => End::Answered(text),
         _ => End::Refused,
     })
-}
-
-fn request(flow: &str, address: SocketAddr, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "POST /api/v1/prediction/{flow} HTTP/1.1\r\nhost: {address}\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
 }

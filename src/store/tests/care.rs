@@ -105,6 +105,49 @@ async fn of_one_turn_twice_in_one_import_only_the_first_is_stored() {
 }
 
 #[tokio::test]
+async fn an_import_that_fails_can_be_repeated_and_doubles_nothing() {
+    let (_folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    append_all(store.history(), &key, 5).await;
+    let turns = exported(store.history(), ExportQuery::default()).await;
+    let (other_folder, other) = open();
+    other.history().disk.fail_next_sync.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(other.history().import(imported(&turns)).await.is_err());
+    // It may have reached the disk all the same.
+    let n_messages = other.history().import(imported(&turns)).await.unwrap();
+    assert!([0, 10].contains(&n_messages), "{n_messages}");
+    drop(other);
+    let other = open_in(&other_folder);
+    assert_eq!(exported(other.history(), ExportQuery::default()).await, turns);
+    assert_clean(other.history()).await;
+}
+
+#[tokio::test]
+async fn what_is_being_deleted_does_not_come_in_before_it_is_gone() {
+    let (_folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    append_all(store.history(), &key, 200).await;
+    let turns = exported(store.history(), ExportQuery::default()).await;
+    let history = store.history().clone();
+    let forgetting = tokio::spawn({
+        let (history, key) = (history.clone(), key.clone());
+        async move { history.forget(key).await.unwrap() }
+    });
+    while history.export(ExportQuery::default(), None).await.unwrap().turns.len() == 200 {
+        tokio::task::yield_now().await;
+    }
+    let early = history.import(imported(&turns[199..])).await;
+    let early = early.unwrap_or_else(|error| {
+        assert!(error.to_string().contains("still being deleted"), "{error}");
+        0
+    });
+    assert_eq!(forgetting.await.unwrap(), 400);
+    let late = history.import(imported(&turns)).await.unwrap();
+    assert_eq!(early + late, 400);
+    assert_clean(&history).await;
+}
+
+#[tokio::test]
 async fn a_message_that_was_deleted_comes_back_to_its_place() {
     let (_folder, store) = open();
     let key = key(ChatflowId::random(), "s");

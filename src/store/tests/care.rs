@@ -228,6 +228,27 @@ async fn a_backup_holds_the_small_tables_long_rows_long_turns_and_gaps() {
 }
 
 #[tokio::test]
+async fn a_damaged_turn_is_counted_and_left_out_of_a_backup_and_the_others_are_in_it() {
+    let (_folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    append_all(store.history(), &key, 3).await;
+    let tree = store.history().tree().unwrap();
+    let (at, mut head) = tree.scan_prefix([b't']).nth(1).unwrap().unwrap();
+    head[20] ^= 1;
+    tree.insert(at, head).unwrap();
+    drop(tree);
+    let mut backup = store.history().begin_backup().await.unwrap();
+    let mut items = Vec::new();
+    while let Some(page) = backup.next().await.unwrap() {
+        items.extend(page);
+    }
+    assert_eq!(backup.n_damaged(), 1);
+    let (_other_folder, other) = restored(items);
+    assert_eq!(questions(other.history(), &key).await, ["s asks 0", "s asks 2"]);
+    assert_clean(other.history()).await;
+}
+
+#[tokio::test]
 async fn a_restore_needs_an_empty_folder_and_an_unfinished_one_is_no_store() {
     let (folder, store) = open();
     append_all(store.history(), &key(ChatflowId::random(), "s"), 1).await;

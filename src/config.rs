@@ -66,7 +66,7 @@ pub struct ServeArgs {
     /// Secret that encrypts stored credentials, in place of the file encryption.key
     #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
     pub secret_key: Option<String>,
-    // Without a doc comment, since the names are known to the nodes alone.
+    /// Addresses of providers by name, in place of their public ones
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
     /// When an acknowledged turn is on the disk

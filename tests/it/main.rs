@@ -23,6 +23,7 @@ mod golden_mends;
 mod golden_operator;
 mod harness;
 mod overrides;
+mod providers;
 mod replay;
 mod sessions;
 mod start_and_stop;

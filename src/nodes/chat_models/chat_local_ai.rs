@@ -6,6 +6,7 @@ use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
 use crate::spec::{CredentialSpec, Kind, NodeSpec, Param};
+use crate::wire::openai::OpenAi;
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -36,8 +37,30 @@ const LOCALAI: Provider = Provider {
 };
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
+    compatible::model(inputs, client(inputs)?)
+}
+
+fn client(inputs: &Inputs) -> Result<OpenAi, NodeError> {
     let name = inputs.required_text("modelName")?;
     let mut client = LOCALAI.client(inputs, name, Some("basePath"))?;
     client.endpoint.key = client.endpoint.key.or_none();
-    compatible::model(inputs, client)
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{TestTurn, inputs, source};
+
+    #[test]
+    fn the_usual_address_needs_no_key() {
+        let secrets = Some(Err("store a key".to_owned()));
+        let inputs = Inputs { secrets, ..inputs([("modelName", source("m"))]) };
+
+        let client = client(&inputs).unwrap();
+
+        let ctx = TestTurn::asking("hi").ctx();
+        let resolved = client.endpoint.resolve(&ctx).unwrap();
+        assert_eq!(resolved, ("http://localhost:8080/v1".to_owned(), None));
+    }
 }

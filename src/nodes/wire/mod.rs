@@ -60,7 +60,8 @@ macro_rules! chat_client {
 
 chat_client!(openai::OpenAi, anthropic::Anthropic, ollama::Ollama);
 
-/// The names under which an operator can set a provider's address.
+/// The names under which an operator can set a provider's address: what stands
+/// before the paths that its client adds, and in Azure before the deployment.
 pub const PROVIDERS: &[&str] = &[
     "anthropic",
     "azure",

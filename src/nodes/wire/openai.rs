@@ -76,6 +76,26 @@ impl OpenAi {
         ctx: &TurnCtx,
         stream: bool,
     ) -> Result<ChatReply, NodeError> {
+        let stop: Vec<_> = self.settings.stop.iter().chain(&request.stop).collect();
+        if stop.is_empty() || !models::refuses_stop_words(&self.settings.model) {
+            return self.ask(request, ctx, stream).await;
+        }
+        // The provider cannot be told where to stop, so the answer comes whole
+        // and is cut before anybody reads it.
+        let mut reply = self.ask(request, ctx, false).await?;
+        models::stop_at(&mut reply.text, &stop);
+        if stream {
+            ctx.events.token(&reply.text).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn ask(
+        &self,
+        request: &ChatRequest,
+        ctx: &TurnCtx,
+        stream: bool,
+    ) -> Result<ChatReply, NodeError> {
         let (base, key) = self.endpoint.resolve(ctx)?;
         let url = format!("{base}{}", self.path);
         let headers = self.all_headers(key)?;
@@ -86,12 +106,8 @@ impl OpenAi {
         let sent = call
             .send(|client| client.post(&url).headers(headers.clone()).body(body.clone()))
             .await?;
-        let mut reply =
+        let reply =
             if stream { reply::read_stream(sent).await? } else { reply::read_whole(sent).await? };
-        if !stream && models::refuses_stop_words(&self.settings.model) {
-            // The provider could not be told where to stop.
-            models::stop_at(&mut reply.text, self.settings.stop.iter().chain(&request.stop));
-        }
         ctx.meter.add(reply.usage);
         Ok(reply)
     }

@@ -21,9 +21,9 @@ pub(super) fn refuses_stop_words(model: &str) -> bool {
 }
 
 /// Cuts a text before the first of these words.
-pub(super) fn stop_at<'a>(text: &mut String, words: impl Iterator<Item = &'a String>) {
-    let found = words.filter(|word| !word.is_empty()).filter_map(|word| text.find(word.as_str()));
-    if let Some(at) = found.min() {
+pub(super) fn stop_at(text: &mut String, words: &[&String]) {
+    let words = words.iter().filter(|word| !word.is_empty());
+    if let Some(at) = words.filter_map(|word| text.find(word.as_str())).min() {
         text.truncate(at);
     }
 }
@@ -69,10 +69,10 @@ mod tests {
 
     #[test]
     fn a_text_ends_before_the_first_stop_word() {
-        let words = ["Observation:".to_owned(), String::new(), "END".to_owned()];
+        let words = ["Observation:", "", "END"].map(str::to_owned);
         let mut text = "Action: x END Observation: y".to_owned();
 
-        stop_at(&mut text, words.iter());
+        stop_at(&mut text, &words.each_ref());
 
         assert_eq!(text, "Action: x ");
     }

@@ -54,16 +54,19 @@ const EFFORT: [(&str, &str); 5] = [
 
 #[test]
 fn a_stop_word_that_the_model_cannot_be_told_still_ends_the_answer() {
-    run(Box::pin(async {
-        let body = r#"{"choices":[{"message":{"content":"Action: look\nObservation: made up"}}]}"#;
-        let mut request = hello();
-        request.stop = vec!["\nObservation".to_owned()];
-        let inputs = node("openAIApiKey", [("modelName", "gpt-5")]);
+    let body = r#"{"choices":[{"message":{"content":"Action: look\nObservation: made up"}}]}"#;
+    for (streams, expected) in [(false, vec![]), (true, vec!["Action: look"])] {
+        run(Box::pin(async move {
+            let mut request = hello();
+            request.stop = vec!["\nObservation".to_owned()];
+            let inputs = node("openAIApiKey", [("modelName", "gpt-5")]);
+            let script = answer("200", "", body);
 
-        let (reply, server, _) =
-            ask("chatOpenAI", inputs, request, answer("200", "", body), false).await;
+            let (reply, server, tokens) = ask("chatOpenAI", inputs, request, script, streams).await;
 
-        assert_eq!(reply.unwrap().text, "Action: look");
-        assert_eq!(server.body().get("stop"), None);
-    }));
+            assert_eq!(reply.unwrap().text, "Action: look");
+            assert_eq!(tokens, expected);
+            assert_eq!((server.body().get("stop"), server.body().get("stream")), (None, None));
+        }));
+    }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use parlor_nodes::PROVIDERS;
 
 use crate::store::Durability;
 
@@ -65,8 +66,8 @@ pub struct ServeArgs {
     /// Secret that encrypts stored credentials, in place of the file encryption.key
     #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
     pub secret_key: Option<String>,
-    /// Address of a provider, NAME=URL (openai, anthropic, ollama, gemini, bedrock); may be repeated
-    #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url)]
+    /// Addresses of providers by name, in place of their public ones
+    #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
     /// When an acknowledged turn is on the disk
     #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
@@ -107,12 +108,14 @@ impl ServeArgs {
     }
 }
 
+fn provider_url_help() -> String {
+    format!("Address of a provider, may be repeated; NAME is one of {}", PROVIDERS.join(", "))
+}
+
 fn provider_url(text: &str) -> Result<(String, String), String> {
     let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
-    if !matches!(name, "openai" | "anthropic" | "ollama" | "gemini" | "bedrock") {
-        return Err(format!(
-            "{name} is no provider; known are openai, anthropic, ollama, gemini, bedrock"
-        ));
+    if !PROVIDERS.contains(&name) {
+        return Err(format!("{name} is no provider; known are {}", PROVIDERS.join(", ")));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err("the address must start with http:// or https://".into());
@@ -145,7 +148,11 @@ mod tests {
         assert!(size("many").is_err());
         let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();
         assert_eq!(parsed, ("openai".into(), "http://127.0.0.1:1/v1".into()));
-        assert!(provider_url("nobody=http://x").is_err());
+        for name in PROVIDERS {
+            assert!(provider_url(&format!("{name}=http://x")).is_ok(), "{name}");
+        }
+        let refused = provider_url("nobody=http://x").unwrap_err();
+        assert!(refused.ends_with("openrouter, together, xai"), "{refused}");
         assert!(provider_url("openai").is_err());
     }
 }

@@ -20,8 +20,8 @@ pub trait Services: Send + Sync {
     /// the runtime that opened it, so a client never crosses threads.
     fn http(&self) -> reqwest::Client;
 
-    /// The address that the operator set for a provider (`openai`, `anthropic`,
-    /// `ollama`, `gemini`, `bedrock`), in place of its public one.
+    /// The address that the operator set for a provider of
+    /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
 }
 

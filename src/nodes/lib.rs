@@ -39,3 +39,4 @@ pub use inputs::{InputValue, Inputs};
 pub use instance::{ChatModel, Document, Instance, Memory, RunOutput, Runnable};
 pub use rich_text::{Piece, RichText};
 pub use spec::{Kind, NodeSpec, Param};
+pub use wire::PROVIDERS;

@@ -24,6 +24,7 @@ mod golden_operator;
 mod harness;
 mod message_api;
 mod overrides;
+mod providers;
 mod providers_google_aws;
 mod replay;
 mod sessions;

@@ -92,6 +92,11 @@ impl Scripted {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
+    /// `http://127.0.0.1:PORT`, for providers that have paths of their own.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The base path to type into an OpenAI node.
     pub fn basepath(&self) -> String {
         format!("http://{}/v1", self.address)

@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 
+use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
 
+use crate::http::origins::{self, Origins};
 use crate::store::Durability;
 
 /// Where Parlor keeps its data.
@@ -86,6 +88,19 @@ pub struct ServeArgs {
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
+    /// Proxies between clients and this server: as many entries of
+    /// X-Forwarded-For, from the right, are believed
+    #[arg(long, env = "NUMBER_OF_PROXIES", default_value_t = 0)]
+    pub proxies: u8,
+    /// Pages that may read answers of the public routes: origins with commas, or *
+    #[arg(long, env = "CORS_ORIGINS", default_value = "*", value_parser = Origins::parse)]
+    pub cors_origins: Origins,
+    /// Pages that may read answers of the operator's routes: origins with commas
+    #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", default_value = "", value_parser = Origins::parse_listed)]
+    pub operator_origins: Origins,
+    /// Pages that may show answers in a frame: origins with commas, or *
+    #[arg(long, env = "IFRAME_ORIGINS", default_value = "*", value_parser = frames)]
+    pub iframe_origins: FrameAncestors,
     /// Do not install the example chatflow at the first start
     #[arg(long, env = "PARLOR_NO_EXAMPLE")]
     pub no_example: bool,
@@ -99,6 +114,14 @@ impl ServeArgs {
             n => n,
         }
     }
+}
+
+/// The header that says who may frame answers; none is everybody.
+#[derive(Debug, Clone, Default)]
+pub struct FrameAncestors(pub Option<HeaderValue>);
+
+fn frames(text: &str) -> Result<FrameAncestors, String> {
+    origins::frame_ancestors(text).map(FrameAncestors)
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {

@@ -14,10 +14,12 @@
 //! - [`turn`]: one question with its answer, the unit that is stored
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`event`]: the event grammar of a streamed answer
-//! - [`access`]: API keys, their scopes, and credentials
+//! - [`access`]: what keys open, and credentials
+//! - [`api_key`]: what is stored of an API key
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
+pub mod api_key;
 pub mod chat_message;
 pub mod chatflow;
 pub mod error;
@@ -29,7 +31,8 @@ pub mod time;
 pub mod turn;
 pub mod variable;
 
-pub use access::{ApiKey, Credential, CredentialInfo, Scope};
+pub use access::{Credential, CredentialInfo, Scope};
+pub use api_key::{ApiKey, KeyDigest, KeyLimit, PreviousSecret};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};

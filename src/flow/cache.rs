@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableType};
 
 use super::credentials;
+use super::door::Door;
 use super::file;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
@@ -19,6 +20,8 @@ pub struct ReadyFlow {
     pub plan: Result<Arc<Plan>, Fault>,
     /// What requests may change.
     pub policy: OverridePolicy,
+    /// Who may call it how often, and from where.
+    pub door: Door,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
 }
@@ -85,7 +88,8 @@ impl FlowCache {
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
         let policy = OverridePolicy::of(&chatflow);
-        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+        let door = Door::of(&chatflow);
+        Ok(ReadyFlow { chatflow, plan, policy, door, variables: Arc::new(self.variables()?) })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

@@ -11,10 +11,12 @@
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`run`]: one turn of a plan
+//! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
 
 pub mod cache;
 pub mod credentials;
+pub mod door;
 pub mod file;
 pub mod graph;
 pub mod overrides;

@@ -1,13 +1,13 @@
 //! `/api/v1/chatflows`: the stored chatflows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Timestamp};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::body;
 use super::error::ApiError;
 use super::state::AppState;
+use super::{body, callers};
 use crate::flow::cache::not_found;
 use crate::flow::file;
 use crate::store::{Bindings, Store};
@@ -43,6 +43,35 @@ pub async fn get(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(find(&id, &state)?))
+}
+
+/// The chatflows of a key, by name: those that it guards and, for a key of the
+/// operator and without `keyonly` in the query, those that no key guards.
+///
+/// # Errors
+/// 401 for an unknown key; 404 where there are none; 429 over the key's limit.
+pub async fn of_key(
+    request: HttpRequest,
+    key: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let unknown = || ApiError::new(ErrorCode::Unauthorized, "Unauthorized");
+    let key = callers::find(&key, &request, &state).await?.ok_or_else(unknown)?;
+    state.limits.check_key(&key)?;
+    let with_open =
+        key.scopes.contains(&Scope::Operator) && !query.iter().any(|(name, _)| name == "keyonly");
+    let mut flows = state.store.chatflows().list()?;
+    flows.retain(|flow| match flow.guarding_key() {
+        Some(id) => id == key.id,
+        None => with_open,
+    });
+    if flows.is_empty() {
+        let message = "Chatflow not found in the database!";
+        return Err(ApiError::new(ErrorCode::NotFound, message));
+    }
+    flows.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(HttpResponse::Ok().json(flows))
 }
 
 /// Stores a new chatflow. `credentialBindings` (node id to credential id or

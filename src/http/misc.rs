@@ -41,11 +41,29 @@ pub async fn streaming(
 pub async fn preflight(request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response
+        .insert_header((header::VARY, "Origin, Access-Control-Request-Headers"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD,PUT,PATCH,POST,DELETE"));
     if let Some(wanted) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         response.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone()));
     }
     response.finish()
+}
+
+/// The same for a route of the operator, which has none unless the operator
+/// has listed pages.
+///
+/// # Errors
+/// 404 where no page is listed.
+pub async fn operator_preflight(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    if state.operator_origins.is_none() {
+        return not_found_route().await;
+    }
+    let mut response = preflight(request.clone()).await;
+    state.operator_origins.write(&request, response.headers_mut());
+    Ok(response)
 }
 
 /// Everything that is no route.

@@ -99,13 +99,13 @@ fn normal(text: &str) -> Option<String> {
 /// # Errors
 /// A sentence, where an entry could change the rest of the header.
 pub fn frame_ancestors(text: &str) -> Result<Option<HeaderValue>, String> {
+    if text.contains(';') {
+        return Err("an origin has no semicolon; separate them by commas".into());
+    }
     let entries: Vec<&str> =
         text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).collect();
     if entries.is_empty() || entries.contains(&"*") {
         return Ok(None);
-    }
-    if entries.iter().any(|entry| entry.contains(';')) {
-        return Err("an origin has no semicolon; separate them by commas".into());
     }
     let value = format!("frame-ancestors {}", entries.join(" "));
     HeaderValue::from_str(&value).map(Some).map_err(|_| "write origins in plain ASCII".into())

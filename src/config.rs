@@ -90,7 +90,7 @@ pub struct ServeArgs {
     pub runtime_variables: Vec<String>,
     /// Proxies between clients and this server: as many entries of
     /// X-Forwarded-For, from the right, are believed
-    #[arg(long, env = "NUMBER_OF_PROXIES", default_value_t = 0)]
+    #[arg(long, env = "NUMBER_OF_PROXIES", default_value = "0", value_parser = proxies)]
     pub proxies: u8,
     /// Pages that may read answers of the public routes: origins with commas, or *
     #[arg(long, env = "CORS_ORIGINS", default_value = "*", value_parser = Origins::parse)]
@@ -122,6 +122,14 @@ pub struct FrameAncestors(pub Option<HeaderValue>);
 
 fn frames(text: &str) -> Result<FrameAncestors, String> {
     origins::frame_ancestors(text).map(FrameAncestors)
+}
+
+/// A number; nothing is none, as compose files pass unset variables on.
+fn proxies(text: &str) -> Result<u8, String> {
+    match text.trim() {
+        "" => Ok(0),
+        number => number.parse().map_err(|_| "write a number from 0 to 255".into()),
+    }
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {
@@ -158,6 +166,8 @@ mod tests {
         assert_eq!(size("50mb"), Ok(50 * 1024 * 1024));
         assert_eq!(size("1024"), Ok(1024));
         assert!(size("many").is_err());
+        assert_eq!((proxies(""), proxies(" 2 ")), (Ok(0), Ok(2)));
+        assert!(proxies("loopback").is_err());
         let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();
         assert_eq!(parsed, ("openai".into(), "http://127.0.0.1:1/v1".into()));
         assert!(provider_url("nobody=http://x").is_err());

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -53,6 +55,16 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// Take the keys of a Flowise installation, which go on working
+    Import {
+        /// Its api.json
+        file: PathBuf,
+        /// What becomes of a key that exists already
+        #[arg(long, value_enum, default_value_t = ModeArg::Error)]
+        existing: ModeArg,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Delete a key by its id
     Revoke {
         /// Id of the key
@@ -68,6 +80,29 @@ pub(super) enum ScopeArg {
     Upsert,
     Messages,
     Operator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModeArg {
+    /// Nothing is imported
+    Error,
+    /// It stays as it is
+    Ignore,
+    /// The imported one takes its place
+    Overwrite,
+    /// All keys of the server go
+    ReplaceAll,
+}
+
+impl ModeArg {
+    fn import_mode(self) -> &'static str {
+        match self {
+            Self::Error => "errorIfExist",
+            Self::Ignore => "ignoreIfExist",
+            Self::Overwrite => "overwriteIfExist",
+            Self::ReplaceAll => "replaceAll",
+        }
+    }
 }
 
 pub(super) async fn run(data_dir: PathBuf, command: KeysCommand) -> anyhow::Result<u8> {
@@ -89,6 +124,15 @@ pub(super) async fn run(data_dir: PathBuf, command: KeysCommand) -> anyhow::Resu
             let path = format!("{PATH}/{id}/rotate");
             let body = json!({"overlapSeconds": overlap_seconds});
             show_new(&call(&data_dir, &target, Method::POST, &path, Some(body)).await?, json)?;
+        }
+        KeysCommand::Import { file, existing, target } => {
+            let text = std::fs::read(&file).context("the file cannot be read")?;
+            let body = json!({
+                "jsonFile": format!("data:application/json;base64,{}", BASE64_STANDARD.encode(text)),
+                "importMode": existing.import_mode(),
+            });
+            let path = format!("{PATH}/import");
+            show(&call(&data_dir, &target, Method::POST, &path, Some(body)).await?, false)?;
         }
         KeysCommand::Revoke { id, target } => {
             let path = format!("{PATH}/{id}");

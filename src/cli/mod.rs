@@ -32,7 +32,7 @@ enum Command {
     Serve(ServeArgs),
     /// Store exported chatflows
     Import(import::ImportArgs),
-    /// Make, list, rotate and revoke API keys
+    /// Make, list, rotate, import and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Talk to a chatflow in the terminal

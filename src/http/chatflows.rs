@@ -45,27 +45,25 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(find(&id, &state)?))
 }
 
-/// The chatflows of a key, by name: those that it guards and, for a key of the
-/// operator and without `keyonly` in the query, those that no key guards.
+/// The chatflows of a key, by name: those that it guards and, without
+/// `keyonly` in the query, those that no key guards. What a flow is made of is
+/// the operator's, so the key must be one of the operator.
 ///
 /// # Errors
-/// 401 for an unknown key; 404 where there are none; 429 over the key's limit.
+/// 401 for any other key; 404 where there are none; 429 over the key's limit.
 pub async fn of_key(
     request: HttpRequest,
     key: web::Path<String>,
     query: web::Query<Vec<(String, String)>>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let unknown = || ApiError::new(ErrorCode::Unauthorized, "Unauthorized");
-    let key = callers::find(&key, &request, &state).await?.ok_or_else(unknown)?;
+    let key = callers::find(&key, &request, &state).await?;
+    let key = key.filter(|key| key.scopes.contains(&Scope::Operator));
+    let key = key.ok_or_else(|| ApiError::new(ErrorCode::Unauthorized, "Unauthorized"))?;
     state.limits.check_key(&key)?;
-    let with_open =
-        key.scopes.contains(&Scope::Operator) && !query.iter().any(|(name, _)| name == "keyonly");
+    let key_only = query.iter().any(|(name, _)| name == "keyonly");
     let mut flows = state.store.chatflows().list()?;
-    flows.retain(|flow| match flow.guarding_key() {
-        Some(id) => id == key.id,
-        None => with_open,
-    });
+    flows.retain(|flow| flow.guarding_key().map_or(!key_only, |id| id == key.id));
     if flows.is_empty() {
         let message = "Chatflow not found in the database!";
         return Err(ApiError::new(ErrorCode::NotFound, message));

@@ -22,7 +22,7 @@ use crate::flow::cache::{ReadyFlow, not_found};
 const PEEK_BYTES: usize = 64 * 1024;
 
 /// How long a refused body may take.
-const PEEK_TIME: Duration = Duration::from_secs(2);
+const PEEK_TIME: Duration = Duration::from_secs(1);
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +179,7 @@ async fn admit_operator(
 }
 
 /// Whether a key opens what asks for a scope; the operator's opens all.
-pub fn opens(key: &ApiKey, scope: Scope) -> bool {
+fn opens(key: &ApiKey, scope: Scope) -> bool {
     key.scopes.contains(&scope) || key.scopes.contains(&Scope::Operator)
 }
 

@@ -4,6 +4,7 @@
 mod client;
 mod window;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +51,11 @@ impl Limits {
             slow_hashes: Limiter::new(1),
             slow_turn: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// The address that a request is counted by.
+    pub fn address(&self, request: &HttpRequest) -> IpAddr {
+        client::address(request, self.n_proxies).to_canonical()
     }
 
     /// Counts a request to a limited chatflow.

@@ -23,6 +23,14 @@ pub async fn version() -> HttpResponse {
         .json(json!({"version": FLOWISE_VERSION, "parlor": env!("CARGO_PKG_VERSION")}))
 }
 
+/// The address that rate limits count a caller by, so that an operator can
+/// see whether the proxies are counted right.
+pub async fn ip(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
+    let msg = "If this is not the address of the machine that you call from, NUMBER_OF_PROXIES is \
+               not the number of proxies in front of the server: raise it by one and ask again.";
+    HttpResponse::Ok().json(json!({"ip": state.limits.address(&request), "msg": msg}))
+}
+
 /// Whether a chatflow's answers can be streamed.
 ///
 /// # Errors

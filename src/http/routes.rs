@@ -38,6 +38,7 @@ pub const TABLE: &[Entry] = &[
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/ip", Policy::Public, misc::ip),
     route!("GET", "/api/v1/verify/apikey/{apikey}", Policy::Public, apikey::verify),
     route!("GET", "/api/v1/chatflows/apikey/{apikey}", Policy::Public, chatflows::of_key),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
@@ -111,6 +112,7 @@ mod tests {
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("GET", "/api/v1/ip"),
                 ("GET", "/api/v1/verify/apikey/{apikey}"),
                 ("GET", "/api/v1/chatflows/apikey/{apikey}"),
             ]

@@ -128,6 +128,8 @@ async fn a_forwarded_address_is_not_believed_unless_proxies_are_counted() {
         let caller = caller.with("x-real-ip", &format!("10.0.0.{n}"));
         let caller = caller.with("forwarded", &format!("for=10.0.0.{n}"));
         ask(&caller, &flow).await.expect(status);
+        let seen = caller.get("/api/v1/ip").await.expect(200).json();
+        assert_eq!(seen["ip"], "127.0.0.1");
     }
 }
 
@@ -141,6 +143,8 @@ async fn behind_a_proxy_clients_are_told_apart_by_what_the_proxy_saw() {
         ask(&via(&format!("10.9.9.{n}, 10.0.0.1")), &flow).await.expect(status);
     }
     ask(&via("10.0.0.1, 10.0.0.2"), &flow).await.expect(200);
+    let seen = via("10.9.9.9, 10.0.0.1").get("/api/v1/ip").await.expect(200).json();
+    assert_eq!(seen["ip"], "10.0.0.1");
     for status in [200, 200, 429] {
         ask(&via("nonsense"), &flow).await.expect(status);
     }

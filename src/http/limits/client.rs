@@ -15,15 +15,20 @@ pub(super) struct Client(IpAddr);
 impl Client {
     /// The client of a request that came through so many proxies.
     pub fn of(request: &HttpRequest, n_proxies: usize) -> Self {
-        // Without a peer it came through the socket in the data folder.
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        if n_proxies == 0 {
-            return Self::from(peer);
-        }
-        let lines = request.headers().get_all("x-forwarded-for");
-        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("")).collect();
-        Self::from(forwarded(&lines, n_proxies).unwrap_or(peer))
+        Self::from(address(request, n_proxies))
     }
+}
+
+/// The address that a request came from, before so many proxies.
+pub(super) fn address(request: &HttpRequest, n_proxies: usize) -> IpAddr {
+    // Without a peer it came through the socket in the data folder.
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    if n_proxies == 0 {
+        return peer;
+    }
+    let lines = request.headers().get_all("x-forwarded-for");
+    let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("")).collect();
+    forwarded(&lines, n_proxies).unwrap_or(peer)
 }
 
 impl From<IpAddr> for Client {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -20,23 +20,9 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// From ISO 8601 text with a time zone, or a date alone, which is its first
-    /// moment in UTC as in JavaScript. `None` for anything else.
-    pub fn from_iso(text: &str) -> Option<Self> {
-        if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(instant.timestamp_millis()));
-        }
-        Self::from_date(text, "%Y-%m-%d")
-    }
-
-    /// From a date as Flowise writes it in `api.json`: `23-Nov-26`.
-    pub fn from_short_date(text: &str) -> Option<Self> {
-        Self::from_date(text, "%d-%b-%y")
-    }
-
-    fn from_date(text: &str, format: &str) -> Option<Self> {
-        let date = NaiveDate::parse_from_str(text, format).ok()?;
-        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+    /// Milliseconds since the epoch.
+    pub fn millis(self) -> i64 {
+        self.0
     }
 
     /// This much later; the ends of time are not passed.
@@ -45,9 +31,11 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// Milliseconds since the epoch.
-    pub fn millis(self) -> i64 {
-        self.0
+    /// From a date as Flowise writes it in `api.json`: `23-Nov-26`, its first
+    /// moment in UTC.
+    pub fn from_short_date(text: &str) -> Option<Self> {
+        let date = chrono::NaiveDate::parse_from_str(text, "%d-%b-%y").ok()?;
+        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 }
 
@@ -86,13 +74,11 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_read_in_the_forms_that_people_and_flowise_write() {
-        let midnight = Timestamp::from_iso("2026-11-23T00:00:00.000Z").unwrap();
-        assert_eq!(Timestamp::from_iso("2026-11-23"), Some(midnight));
-        assert_eq!(Timestamp::from_iso("2026-11-23T01:00:00+01:00"), Some(midnight));
-        assert_eq!(Timestamp::from_short_date("23-Nov-26"), Some(midnight));
-        for other in ["", "tomorrow", "2026-13-01", "23-Nov-26", "2026-11-23T00:00:00"] {
-            assert_eq!(Timestamp::from_iso(other), None, "{other}");
+    fn a_date_of_flowises_key_file_is_its_first_moment() {
+        let midnight = Timestamp::from_short_date("23-Nov-26").unwrap();
+        assert_eq!(midnight.to_string(), "2026-11-23T00:00:00.000Z");
+        for other in ["", "2026-11-23", "32-Nov-26", "23-Nov-26x"] {
+            assert_eq!(Timestamp::from_short_date(other), None, "{other}");
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn expiry(fields: &mut Fields, now: Timestamp) -> Result<Option<Option<Times
         (Some(Value::Null), None | Some(Value::Null)) | (None, Some(Value::Null)) => Ok(Some(None)),
         (Some(Value::String(at)), None | Some(Value::Null)) => {
             let bad = || ApiError::bad("expiresAt must be a date such as 2027-01-31T12:00:00Z");
-            Timestamp::from_iso(&at).map(|at| Some(Some(at))).ok_or_else(bad)
+            instant(&at).map(|at| Some(Some(at))).ok_or_else(bad)
         }
         (None | Some(Value::Null), Some(days)) => {
             let bad = || ApiError::bad("expiresInDays must be a number above 0, at most 36500");
@@ -78,6 +78,12 @@ pub fn expiry(fields: &mut Fields, now: Timestamp) -> Result<Option<Option<Times
         }
         (Some(_), _) => Err(ApiError::bad("expiresAt must be a text")),
     }
+}
+
+/// An instant, or a date alone, which is its first moment in UTC as in JavaScript.
+pub fn instant(text: &str) -> Option<Timestamp> {
+    let forms = [text.to_owned(), format!("{text}T00:00:00Z")];
+    forms.into_iter().find_map(|form| serde_json::from_value(Value::String(form)).ok())
 }
 
 /// `rateLimit`: `{limitMax, limitDuration}`, both at least 1; `Some(None)` for

@@ -90,7 +90,7 @@ fn row_of(row: Value, scopes: &[Scope]) -> Result<ImportedKey, &'static str> {
     }
     let name = field("keyName").filter(|name| name.len() <= 200);
     let created = field("createdAt")
-        .and_then(|date| Timestamp::from_short_date(date).or_else(|| Timestamp::from_iso(date)));
+        .and_then(|date| Timestamp::from_short_date(date).or_else(|| key_fields::instant(date)));
     Ok(ImportedKey {
         id: id.map(str::to_owned),
         name: name.ok_or("keyName is missing or too long")?.to_owned(),

@@ -99,8 +99,8 @@ fn normal(text: &str) -> Option<String> {
 /// # Errors
 /// A sentence, where an entry could change the rest of the header.
 pub fn frame_ancestors(text: &str) -> Result<Option<HeaderValue>, String> {
-    if text.contains(';') {
-        return Err("an origin has no semicolon; separate them by commas".into());
+    if text.contains(';') || !text.is_ascii() {
+        return Err("write plain origins and separate them by commas".into());
     }
     let entries: Vec<&str> =
         text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).collect();
@@ -108,7 +108,7 @@ pub fn frame_ancestors(text: &str) -> Result<Option<HeaderValue>, String> {
         return Ok(None);
     }
     let value = format!("frame-ancestors {}", entries.join(" "));
-    HeaderValue::from_str(&value).map(Some).map_err(|_| "write origins in plain ASCII".into())
+    HeaderValue::from_str(&value).map(Some).map_err(|_| "write no control characters".into())
 }
 
 #[cfg(test)]

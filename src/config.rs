@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
+use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
 use parlor_nodes::PROVIDERS;
 
+use crate::http::origins::{self, Origins};
 use crate::store::Durability;
 
 /// Where Parlor keeps its data.
@@ -93,6 +95,19 @@ pub struct ServeArgs {
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
+    /// Proxies between clients and this server: as many entries of
+    /// X-Forwarded-For, from the right, are believed
+    #[arg(long, env = "NUMBER_OF_PROXIES", default_value = "0", value_parser = proxies)]
+    pub proxies: u8,
+    /// Pages that may read answers of the public routes: origins with commas, or *
+    #[arg(long, env = "CORS_ORIGINS", default_value = "*", value_parser = Origins::parse)]
+    pub cors_origins: Origins,
+    /// Pages that may read answers of the operator's routes: origins with commas
+    #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", default_value = "", value_parser = Origins::parse_listed)]
+    pub operator_origins: Origins,
+    /// Pages that may show answers in a frame: origins with commas, or *
+    #[arg(long, env = "IFRAME_ORIGINS", default_value = "*", value_parser = frames)]
+    pub iframe_origins: FrameAncestors,
     /// Do not install the example chatflow at the first start
     #[arg(long, env = "PARLOR_NO_EXAMPLE")]
     pub no_example: bool,
@@ -110,6 +125,22 @@ impl ServeArgs {
 
 fn provider_url_help() -> String {
     format!("Address of a provider, may be repeated; NAME is one of {}", PROVIDERS.join(", "))
+}
+
+/// The header that says who may frame answers; none is everybody.
+#[derive(Debug, Clone, Default)]
+pub struct FrameAncestors(pub Option<HeaderValue>);
+
+fn frames(text: &str) -> Result<FrameAncestors, String> {
+    origins::frame_ancestors(text).map(FrameAncestors)
+}
+
+/// A number; nothing is none, as compose files pass unset variables on.
+fn proxies(text: &str) -> Result<u8, String> {
+    match text.trim() {
+        "" => Ok(0),
+        number => number.parse().map_err(|_| "write a number from 0 to 255".into()),
+    }
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {
@@ -146,6 +177,8 @@ mod tests {
         assert_eq!(size("50mb"), Ok(50 * 1024 * 1024));
         assert_eq!(size("1024"), Ok(1024));
         assert!(size("many").is_err());
+        assert_eq!((proxies(""), proxies(" 2 ")), (Ok(0), Ok(2)));
+        assert!(proxies("loopback").is_err());
         let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();
         assert_eq!(parsed, ("openai".into(), "http://127.0.0.1:1/v1".into()));
         for name in PROVIDERS {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableType};
 
 use super::credentials;
+use super::door::Door;
 use super::file;
 use super::follow_up::FollowUp;
 use super::overrides::OverridePolicy;
@@ -22,6 +23,8 @@ pub struct ReadyFlow {
     pub follow_up: Option<Arc<FollowUp>>,
     /// What requests may change.
     pub policy: OverridePolicy,
+    /// Who may call it how often, and from where.
+    pub door: Door,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
 }
@@ -89,8 +92,9 @@ impl FlowCache {
             });
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow);
+        let door = Door::of(&chatflow);
         let variables = Arc::new(self.variables()?);
-        Ok(ReadyFlow { chatflow, plan, follow_up, policy, variables })
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

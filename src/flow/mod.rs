@@ -12,10 +12,12 @@
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`follow_up`]: suggestions of what to ask next
+//! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
 
 pub mod cache;
 pub mod credentials;
+pub mod door;
 pub mod file;
 pub mod follow_up;
 pub mod graph;

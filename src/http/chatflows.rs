@@ -1,13 +1,13 @@
 //! `/api/v1/chatflows`: the stored chatflows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Timestamp};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::body;
 use super::error::ApiError;
 use super::state::AppState;
+use super::{body, callers};
 use crate::flow::cache::not_found;
 use crate::flow::file;
 use crate::store::{Bindings, Store};
@@ -43,6 +43,33 @@ pub async fn get(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(find(&id, &state)?))
+}
+
+/// The chatflows of a key, by name: those that it guards and, without
+/// `keyonly` in the query, those that no key guards. What a flow is made of is
+/// the operator's, so the key must be one of the operator.
+///
+/// # Errors
+/// 401 for any other key; 404 where there are none; 429 over the key's limit.
+pub async fn of_key(
+    request: HttpRequest,
+    key: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let key = callers::find(&key, &request, &state).await?;
+    let key = key.filter(|key| key.scopes.contains(&Scope::Operator));
+    let key = key.ok_or_else(|| ApiError::new(ErrorCode::Unauthorized, "Unauthorized"))?;
+    state.limits.check_key(&key)?;
+    let key_only = query.iter().any(|(name, _)| name == "keyonly");
+    let mut flows = state.store.chatflows().list()?;
+    flows.retain(|flow| flow.guarding_key().map_or(!key_only, |id| id == key.id));
+    if flows.is_empty() {
+        let message = "Chatflow not found in the database!";
+        return Err(ApiError::new(ErrorCode::NotFound, message));
+    }
+    flows.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(HttpResponse::Ok().json(flows))
 }
 
 /// Stores a new chatflow. `credentialBindings` (node id to credential id or

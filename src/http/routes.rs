@@ -1,12 +1,13 @@
 //! The table of all routes. A path matches exactly or not at all, and each
 //! line says who may call it.
 
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{apikey, chatflows, chatmessage, credentials, key_import, misc, prediction, variables};
 
 /// One line of the table.
 pub struct Entry {
@@ -21,6 +22,7 @@ pub struct Entry {
 
 const OPERATOR: Policy = Policy::Operator(Scope::Operator);
 const MESSAGES: Policy = Policy::Operator(Scope::Messages);
+const PREDICTION: Policy = Policy::LimitedFlowKey(Scope::Predict);
 
 macro_rules! route {
     ($method:literal, $path:literal, $policy:expr, $handler:path) => {
@@ -34,8 +36,11 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
     route!("GET", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::streaming),
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
-    route!("POST", "/api/v1/prediction/{id}", Policy::FlowKey, prediction::external),
+    route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/ip", Policy::Public, misc::ip),
+    route!("GET", "/api/v1/verify/apikey/{apikey}", Policy::Public, apikey::verify),
+    route!("GET", "/api/v1/chatflows/apikey/{apikey}", Policy::Public, chatflows::of_key),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
@@ -49,8 +54,15 @@ pub const TABLE: &[Entry] = &[
     route!("DELETE", "/api/v1/credentials/{id}", OPERATOR, credentials::delete),
     route!("GET", "/api/v1/apikey", OPERATOR, apikey::list),
     route!("POST", "/api/v1/apikey", OPERATOR, apikey::create),
+    // Before `{id}`, which would take its place.
+    route!("POST", "/api/v1/apikey/import", OPERATOR, key_import::import),
     route!("PUT", "/api/v1/apikey/{id}", OPERATOR, apikey::update),
     route!("DELETE", "/api/v1/apikey/{id}", OPERATOR, apikey::delete),
+    route!("POST", "/api/v1/apikey/{id}/rotate", OPERATOR, apikey::rotate),
+    route!("GET", "/api/v1/variables", OPERATOR, variables::list),
+    route!("POST", "/api/v1/variables", OPERATOR, variables::create),
+    route!("PUT", "/api/v1/variables/{id}", OPERATOR, variables::update),
+    route!("DELETE", "/api/v1/variables/{id}", OPERATOR, variables::delete),
 ];
 
 /// Registers the table.
@@ -59,14 +71,18 @@ pub fn configure(config: &mut web::ServiceConfig) {
     paths.dedup();
     for path in paths {
         let mut resource = web::resource(path);
-        for entry in TABLE.iter().filter(|entry| entry.path == path) {
+        let entries = || TABLE.iter().filter(move |entry| entry.path == path);
+        if entries().all(|entry| matches!(entry.policy, Policy::Operator(_))) {
+            resource = resource.route(web::method(Method::OPTIONS).to(misc::operator_preflight));
+        }
+        for entry in entries() {
             let policy = entry.policy;
             let method = match entry.method {
                 "GET" => web::get(),
                 "POST" => web::post(),
                 "PUT" => web::put(),
                 "DELETE" => web::delete(),
-                _ => web::method(actix_web::http::Method::OPTIONS),
+                _ => web::method(Method::OPTIONS),
             };
             let guard = from_fn(move |request, next| gate::guard(policy, request, next));
             resource = resource.route((entry.handler)(method).wrap(guard));
@@ -96,6 +112,9 @@ mod tests {
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("GET", "/api/v1/ip"),
+                ("GET", "/api/v1/verify/apikey/{apikey}"),
+                ("GET", "/api/v1/chatflows/apikey/{apikey}"),
             ]
         );
     }

@@ -48,7 +48,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-pub use api_keys::ApiKeys;
+pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};

@@ -32,6 +32,12 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
         route(Method::POST, "apikey", Some(&key)),
         route(Method::PUT, &format!("apikey/{ID}"), Some(&key)),
         route(Method::DELETE, &format!("apikey/{ID}"), None),
+        route(Method::POST, &format!("apikey/{ID}/rotate"), Some(&json!({}))),
+        route(Method::POST, "apikey/import", Some(&json!({}))),
+        route(Method::GET, "variables", None),
+        route(Method::POST, "variables", Some(&json!({"name": "x", "value": "y"}))),
+        route(Method::PUT, &format!("variables/{ID}"), Some(&json!({"value": "y"}))),
+        route(Method::DELETE, &format!("variables/{ID}"), None),
         route(Method::GET, &message, None),
         route(Method::DELETE, &message, None),
     ]

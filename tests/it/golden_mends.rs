@@ -8,7 +8,7 @@ use crate::support::golden;
 use crate::support::scripted::{Answer, Received};
 
 /// The recordings that a test of this file plays.
-pub const MENDED: [&str; 18] = [
+pub const MENDED: [&str; 19] = [
     "b-history-badrole",
     "b-history-type-message-form",
     "b-toplevel-sessionid",
@@ -27,6 +27,7 @@ pub const MENDED: [&str; 18] = [
     "err-upstream-401",
     "err-upstream-500",
     "key-right",
+    "key-right-lowercase-bearer",
 ];
 
 fn talk(received: &[Received]) -> Vec<(String, String)> {
@@ -123,6 +124,9 @@ async fn a_protected_flow_answers_401_whether_streamed_or_not() {
     }
     let wrong = stage.server.anyone().bearer("wrong");
     stage.send_as(wrong, &golden::load("err-key-wrong")).await.expect_error(401);
+    let lower = format!("bearer {}", stage.key_of_flow_g);
+    let lower = stage.server.anyone().with("authorization", &lower);
+    stage.send_as(lower, &golden::load("key-right-lowercase-bearer")).await.expect_error(401);
     assert!(stage.model.take_received().is_empty(), "a refused caller reached the model");
 }
 

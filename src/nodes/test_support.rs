@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ctx::{EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
+use crate::ctx::{AgentBudget, EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
 use crate::error::NodeError;
 use crate::inputs::{InputValue, Inputs};
 use crate::instance::{ChatModel, Instance, ModelProfile};
@@ -41,6 +41,7 @@ impl TestTurn {
             cancel: CancellationToken::new(),
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: Arc::new(FakeServices),
         };
         Self { ctx }

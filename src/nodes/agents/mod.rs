@@ -1,0 +1,6 @@
+//! Agents.
+
+use crate::spec::NodeSpec;
+
+/// The agent nodes.
+pub const NODES: &[&NodeSpec] = &[];

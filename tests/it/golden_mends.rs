@@ -8,7 +8,7 @@ use crate::support::golden;
 use crate::support::scripted::{Answer, Received};
 
 /// The recordings that a test of this file plays.
-pub const MENDED: [&str; 18] = [
+pub const MENDED: [&str; 19] = [
     "b-history-badrole",
     "b-history-type-message-form",
     "b-toplevel-sessionid",
@@ -22,6 +22,7 @@ pub const MENDED: [&str; 18] = [
     "err-malformed-json",
     "err-missing-question",
     "err-missing-question-a",
+    "err-missing-question-d",
     "err-null-question",
     "err-number-question",
     "err-upstream-401",
@@ -85,9 +86,13 @@ async fn a_session_id_beside_the_question_is_used_as_session_and_chat_id() {
 #[tokio::test]
 async fn a_question_that_is_not_there_is_a_bad_request_that_reaches_no_model() {
     let stage = Stage::set().await;
-    for name in
-        ["err-array-body", "err-missing-question", "err-missing-question-a", "err-null-question"]
-    {
+    for name in [
+        "err-array-body",
+        "err-missing-question",
+        "err-missing-question-a",
+        "err-missing-question-d",
+        "err-null-question",
+    ] {
         let message = stage.send(&golden::load(name)).await.expect_error(400);
         assert!(message.contains("question"), "{name}: {message}");
     }

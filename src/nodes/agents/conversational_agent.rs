@@ -15,6 +15,7 @@ use self::blob::Blob;
 use super::findings::Findings;
 use super::rounds::{Rounds, STOPPED};
 use super::toolbox::{Request, Toolbox};
+use super::trace::Trace;
 use crate::chains::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -137,7 +138,8 @@ impl ConversationalAgent {
     ) -> Result<(String, bool), NodeError> {
         let arguments = self.arguments(&name, &input);
         let request = Request { name, arguments, shown: input };
-        let outcome = self.toolbox.run(vec![request], ctx).await?.pop().unwrap_or_default();
+        let outcome = self.toolbox.run(vec![request], &Trace::off(), ctx).await?.pop();
+        let outcome = outcome.unwrap_or_default();
         let is_answer = outcome.is_answer;
         Ok((findings.add(outcome), is_answer))
     }

@@ -10,7 +10,7 @@ use crate::error::NodeError;
 use crate::instance::{Document, RunOutput};
 
 /// Most bytes of one tool's output that a model reads.
-const MAX_OBSERVATION: usize = 100_000;
+pub(super) const MAX_OBSERVATION: usize = 100_000;
 /// Most bytes of all outputs of a run together.
 const MAX_OBSERVATIONS: usize = 1_000_000;
 
@@ -103,7 +103,8 @@ impl Findings {
     }
 }
 
-fn cut(mut text: String, room: usize) -> String {
+/// A text of at most `room` bytes, and a word where it was longer.
+pub(super) fn cut(mut text: String, room: usize) -> String {
     if text.len() > room {
         text.truncate(text.floor_char_boundary(room));
         text.push_str(CUT);

@@ -7,6 +7,7 @@ mod findings;
 mod rounds;
 mod tool_agent;
 mod toolbox;
+mod trace;
 
 use crate::spec::NodeSpec;
 

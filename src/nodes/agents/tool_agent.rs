@@ -11,6 +11,7 @@ use super::clean::clean;
 use super::findings::Findings;
 use super::rounds::{Rounds, STOPPED};
 use super::toolbox::{Request, Toolbox};
+use super::trace::Trace;
 use crate::chains::vision;
 use crate::ctx::{EventSink, TurnCtx};
 use crate::error::NodeError;
@@ -36,7 +37,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::open("systemMessage", Kind::Template),
         Param::closed("inputModeration", Kind::Nodes),
         Param::open("maxIterations", Kind::Integer),
-        Param::open("enableDetailedStreaming", Kind::Boolean),
+        Param::closed("enableDetailedStreaming", Kind::Boolean),
     ],
     credential: None,
     build,
@@ -56,6 +57,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         model: inputs.chat_model("model")?,
         prompt,
         rounds: Rounds::of(inputs)?,
+        tells_steps: inputs.boolean("enableDetailedStreaming")?.unwrap_or(false),
         node: format!("{} ({})", inputs.label, inputs.id),
     })))
 }
@@ -76,8 +78,38 @@ struct ToolAgent {
     model: Arc<dyn ChatModel>,
     prompt: Arc<ChatPrompt>,
     rounds: Rounds,
+    /// Whether a listening client hears of every step.
+    tells_steps: bool,
     /// Label and id, for errors.
     node: String,
+}
+
+/// What a run has so far.
+struct Run {
+    /// The prompt, and the calls with their results.
+    messages: Vec<ModelMessage>,
+    findings: Findings,
+    events: EventSink,
+    trace: Trace,
+}
+
+/// How a run ends.
+enum End {
+    /// With the model's words, which a client has read as they came.
+    Said(String),
+    /// With the output of a tool that returns directly.
+    Returned(String),
+    /// With no more rounds.
+    Stopped,
+}
+
+impl End {
+    fn text(&self) -> &str {
+        match self {
+            Self::Said(text) | Self::Returned(text) => text,
+            Self::Stopped => STOPPED,
+        }
+    }
 }
 
 impl ToolAgent {
@@ -105,31 +137,40 @@ impl ToolAgent {
         }
     }
 
-    /// Rounds of the model and its tools until there is an answer.
     async fn answer(&self, ctx: &TurnCtx, stream: bool) -> Result<RunOutput, NodeError> {
         let events = if stream { ctx.events.clone() } else { EventSink::none() };
-        let mut messages = self.messages(ctx).await?;
-        let mut findings = Findings::default();
+        let trace = if self.tells_steps { Trace::to(&events) } else { Trace::off() };
+        let messages = self.messages(ctx).await?;
+        let mut run = Run { messages, findings: Findings::default(), events, trace };
+        let end = self.work(&mut run, ctx, stream).await?;
+        let Run { findings, events, .. } = run;
+        if matches!(end, End::Stopped) {
+            // Nobody said this yet: a client that reads tokens alone must get it.
+            events.token(STOPPED).await?;
+        }
+        findings.announce(&events).await?;
+        if let End::Returned(text) = &end {
+            events.token(text).await?;
+        }
+        Ok(findings.output(clean(end.text())))
+    }
+
+    /// Rounds of the model and its tools until there is an answer.
+    async fn work(&self, run: &mut Run, ctx: &TurnCtx, stream: bool) -> Result<End, NodeError> {
         let mut n_rounds = 0;
         while self.rounds.may_begin(n_rounds, ctx) {
             n_rounds += 1;
-            let reply = self.model.call(self.request(&messages), ctx, stream).await?;
+            let reply = self.model.call(self.request(&run.messages), ctx, stream).await?;
             if reply.tool_calls.is_empty() {
-                findings.announce(&events).await?;
-                return Ok(findings.output(clean(&reply.text)));
+                return Ok(End::Said(reply.text));
             }
             // The first chunk opens the answer even where it only calls a tool.
-            events.token("").await?;
-            if let Some(answer) = self.step(reply, &mut messages, &mut findings, ctx).await? {
-                findings.announce(&events).await?;
-                events.token(&answer).await?;
-                return Ok(findings.output(clean(&answer)));
+            run.events.token("").await?;
+            if let Some(text) = self.step(reply, run, ctx).await? {
+                return Ok(End::Returned(text));
             }
         }
-        // Nobody said this yet: a client that reads tokens alone must get it.
-        events.token(STOPPED).await?;
-        findings.announce(&events).await?;
-        Ok(findings.output(STOPPED))
+        Ok(End::Stopped)
     }
 
     fn request(&self, messages: &[ModelMessage]) -> ChatRequest {
@@ -142,20 +183,19 @@ impl ToolAgent {
     async fn step(
         &self,
         reply: ChatReply,
-        messages: &mut Vec<ModelMessage>,
-        findings: &mut Findings,
+        run: &mut Run,
         ctx: &TurnCtx,
     ) -> Result<Option<String>, NodeError> {
         let requests = reply.tool_calls.iter().map(request).collect();
-        let outcomes = self.toolbox.run(requests, ctx).await?;
+        let outcomes = self.toolbox.run(requests, &run.trace, ctx).await?;
         let is_answer = outcomes.last().is_some_and(|outcome| outcome.is_answer);
         let ids: Vec<_> = reply.tool_calls.iter().map(|call| call.id.clone()).collect();
-        messages.push(called(reply));
+        run.messages.push(called(reply));
         for (id, outcome) in ids.into_iter().zip(outcomes) {
-            let observation = ModelMessage::text(Speaker::Tool, findings.add(outcome));
-            messages.push(ModelMessage { tool_call_id: Some(id), ..observation });
+            let observation = ModelMessage::text(Speaker::Tool, run.findings.add(outcome));
+            run.messages.push(ModelMessage { tool_call_id: Some(id), ..observation });
         }
-        let last = messages.last().filter(|_| is_answer);
+        let last = run.messages.last().filter(|_| is_answer);
         Ok(last.map(ModelMessage::plain))
     }
 }

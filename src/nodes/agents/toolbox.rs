@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
 use super::findings::{Outcome, UsedTool};
+use super::trace::Trace;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -75,14 +76,21 @@ impl Toolbox {
     pub(super) async fn run(
         &self,
         requests: Vec<Request>,
+        trace: &Trace,
         ctx: &TurnCtx,
     ) -> Result<Vec<Outcome>, NodeError> {
-        let calls = requests.into_iter().map(|request| self.call(request, ctx).boxed());
+        let calls = requests.into_iter().map(|request| self.call(request, trace, ctx).boxed());
         let outcomes = stream::iter(calls).buffered(AT_ONCE).try_collect();
         ctx.cancel.run_until_cancelled(outcomes).await.unwrap_or(Err(NodeError::Cancelled))
     }
 
-    async fn call(&self, request: Request, ctx: &TurnCtx) -> Result<Outcome, NodeError> {
+    async fn call(
+        &self,
+        request: Request,
+        trace: &Trace,
+        ctx: &TurnCtx,
+    ) -> Result<Outcome, NodeError> {
+        trace.action(&request.name, &request.shown).await?;
         let Some((definition, tool)) = self.find(&request.name) else {
             return Ok(Outcome { observation: self.unknown(&request.name), ..Outcome::default() });
         };
@@ -90,10 +98,17 @@ impl Toolbox {
         if let Some(problem) = objection(&arguments) {
             return Ok(failed(definition, Value::Object(Map::new()), problem));
         }
+        let run = trace.start(&definition.name, &arguments).await?;
         match tool.call(arguments, ctx).await {
-            Ok(output) => Ok(done(definition, shown, output, tool.returns_direct())),
+            Ok(output) => {
+                run.end(&output.text).await?;
+                Ok(done(definition, shown, output, tool.returns_direct()))
+            }
             Err(NodeError::Cancelled) => Err(NodeError::Cancelled),
-            Err(error) => Ok(failed(definition, shown, error.to_string())),
+            Err(error) => {
+                run.error(&error.to_string()).await?;
+                Ok(failed(definition, shown, error.to_string()))
+            }
         }
     }
 

@@ -22,9 +22,10 @@ pub const SPEC: NodeSpec = NodeSpec {
     version: 1.0,
     about: "Lets an agent ask a chain.",
     params: &[
-        Param::open("name", Kind::Text),
-        Param::open("description", Kind::Text),
-        Param::open("returnDirect", Kind::Boolean),
+        // A request's `name` or `description` is rarely meant for a tool.
+        Param::closed("name", Kind::Text),
+        Param::closed("description", Kind::Text),
+        Param::closed("returnDirect", Kind::Boolean),
         Param::closed("baseChain", Kind::Node),
     ],
     credential: None,

@@ -344,3 +344,28 @@ fn a_model_a_memory_and_tools_of_different_names_are_required() {
     }
     assert!(build_error(&SPEC, []).to_string().contains("is not connected"));
 }
+
+#[tokio::test]
+async fn the_steps_are_told_where_the_author_wants_them_told() {
+    let step = calls([("echo", json!({"text": "a"})), ("failing", json!({}))]);
+    let model = FakeModel::playing([step, says("done")]);
+    let wanted = [("enableDetailedStreaming", support::json(json!(true)))];
+    let (ctx, mut events) = TestTurn::asking("q").streaming();
+
+    agent_with(&model, vec![echo(), failing()], wanted).run(&ctx, true).await.unwrap();
+
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let StreamEvent::AgentTrace(step) = event {
+            told.push(step);
+        }
+    }
+    let steps: Vec<_> = told.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    let expected = ["agent_action", "tool_start", "tool_end"];
+    assert_eq!(steps[..3], expected);
+    assert_eq!(steps[3..], ["agent_action", "tool_start", "tool_error"]);
+    assert_eq!((&told[1]["name"], &told[1]["input"]), (&json!("echo"), &json!("{\"text\":\"a\"}")));
+    assert_eq!((&told[2]["output"], &told[5]["error"]), (&json!("a"), &json!("no such city")));
+    assert_eq!(told[1]["runId"], told[2]["runId"]);
+    assert_eq!(told[1]["parentRunId"], told[0]["runId"]);
+}

@@ -104,7 +104,8 @@ fn round_to(number: f64, digits: f64) -> f64 {
     }
     // A cast ends at the ends of its type, where a double has no digits left.
     let places = (digits.clamp(-400.0, 400.0)) as i64;
-    shift(round(shift(number, places)), -places)
+    let rounded = round(shift(number, places));
+    if rounded.is_finite() { shift(rounded, -places) } else { f64::NAN }
 }
 
 fn shift(number: f64, places: i64) -> f64 {

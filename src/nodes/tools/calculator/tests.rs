@@ -70,6 +70,7 @@ fn functions_answer_as_in_javascript() {
         ("roundTo(1234, -2)", "1200"),
         ("roundTo(2.5)", "3"),
         ("roundTo(1, 0.5)", "NaN"),
+        ("roundTo(1, 1000)", "NaN"),
         ("floor(-1.5) + ceil(1.2) + trunc(-1.9)", "-1"),
         ("log(E) + ln(E) + log10(1000) + log2(8)", "8"),
         ("min(3, 1, 2) + max([1, 5]) + sum([1, 2])", "9"),

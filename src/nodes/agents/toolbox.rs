@@ -159,3 +159,70 @@ fn failed(definition: &ToolDefinition, shown: Value, problem: String) -> Outcome
     };
     Outcome { observation: problem, used: Some(used), ..Outcome::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::BoxFuture;
+    use serde_json::json;
+    use tokio::sync::Barrier;
+
+    use super::*;
+    use crate::inputs::InputValue;
+    use crate::instance::Instance;
+    use crate::test_support::{TestTurn, inputs};
+
+    /// A tool whose calls wait until as many are there as may run at once.
+    struct Meeting {
+        all_here: Barrier,
+        n_here: AtomicUsize,
+        most: Arc<AtomicUsize>,
+    }
+
+    impl Tool for Meeting {
+        fn definition(&self) -> ToolDefinition {
+            ToolDefinition {
+                name: "meeting".to_owned(),
+                description: String::new(),
+                parameters: json!({}),
+                strict: false,
+            }
+        }
+
+        fn call<'a>(
+            &'a self,
+            arguments: Value,
+            _ctx: &'a TurnCtx,
+        ) -> BoxFuture<'a, Result<ToolOutput, NodeError>> {
+            Box::pin(async move {
+                let n_here = self.n_here.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(n_here, Ordering::SeqCst);
+                self.all_here.wait().await;
+                self.n_here.fetch_sub(1, Ordering::SeqCst);
+                Ok(ToolOutput { text: arguments["n"].to_string(), ..ToolOutput::default() })
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bounded_number_of_calls_runs_at_once_and_the_results_keep_their_order() {
+        let most = Arc::new(AtomicUsize::new(0));
+        let all_here = Barrier::new(AT_ONCE);
+        let tool = Meeting { all_here, n_here: AtomicUsize::new(0), most: Arc::clone(&most) };
+        let tools = InputValue::Nodes(vec![Instance::Tool(Arc::new(tool))]);
+        let toolbox = Toolbox::connected(&inputs([("tools", tools)])).unwrap();
+        let requests = (0..2 * AT_ONCE).map(|n| Request {
+            name: "Meeting".to_owned(),
+            arguments: json!({"n": n}),
+            shown: json!({}),
+        });
+
+        let ctx = TestTurn::asking("q").ctx();
+        let outcomes = toolbox.run(requests.collect(), &Trace::off(), &ctx).await.unwrap();
+
+        let texts: Vec<_> = outcomes.into_iter().map(|outcome| outcome.observation).collect();
+        assert_eq!(texts, (0..2 * AT_ONCE).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
+    }
+}

@@ -101,7 +101,7 @@ async fn an_answer_without_tools_is_a_text_alone() {
 }
 
 #[tokio::test]
-async fn the_calls_of_one_step_run_side_by_side_and_answer_in_their_order() {
+async fn every_call_of_a_step_is_observed_in_its_order_and_the_failed_ones_too() {
     let model = FakeModel::playing([
         calls([
             ("echo", json!({"text": "a"})),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
-use parlor_nodes::ctx::{Kept, UsageMeter};
+use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
@@ -99,6 +99,7 @@ impl BoundTurn {
             cancel,
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: self.services.clone(),
         }
     }

@@ -22,6 +22,7 @@ pub const MENDED: [&str; 19] = [
     "err-malformed-json",
     "err-missing-question",
     "err-missing-question-a",
+    "err-missing-question-d",
     "err-null-question",
     "err-number-question",
     "err-upstream-401",
@@ -86,9 +87,13 @@ async fn a_session_id_beside_the_question_is_used_as_session_and_chat_id() {
 #[tokio::test]
 async fn a_question_that_is_not_there_is_a_bad_request_that_reaches_no_model() {
     let stage = Stage::set().await;
-    for name in
-        ["err-array-body", "err-missing-question", "err-missing-question-a", "err-null-question"]
-    {
+    for name in [
+        "err-array-body",
+        "err-missing-question",
+        "err-missing-question-a",
+        "err-missing-question-d",
+        "err-null-question",
+    ] {
         let message = stage.send(&golden::load(name)).await.expect_error(400);
         assert!(message.contains("question"), "{name}: {message}");
     }

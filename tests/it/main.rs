@@ -15,10 +15,12 @@ mod support;
 
 mod access;
 mod access_paths;
+mod agents;
 mod bad_input;
 mod failures;
 mod failures_leaving;
 mod golden;
+mod golden_agents;
 mod golden_mends;
 mod golden_operator;
 mod harness;

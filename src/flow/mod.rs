@@ -12,13 +12,19 @@
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`cache`]: compiled plans by chatflow
+//! - [`changeable`]: what requests may change, as a list
+//! - [`upload_config`]: what people may upload
+//! - [`public_view`]: a chatflow as strangers may see it
 
 pub mod cache;
+pub mod changeable;
 pub mod credentials;
 pub mod file;
 pub mod graph;
 pub mod overrides;
 pub mod plan;
+pub mod public_view;
 pub mod run;
 pub mod text;
 mod transcript;
+pub mod upload_config;

@@ -1,5 +1,7 @@
 //! Who may call what, decided from the request's head alone.
 
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
@@ -13,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
 use super::state::AppState;
-use crate::flow::cache::not_found;
+use crate::flow::cache::{ReadyFlow, not_found};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub enum Policy {
     /// Anyone, unless the chatflow has a key: then its bearer, from the pages
     /// that the chatflow allows.
     FlowKey,
+    /// The same, but the chatflow stands in the body or in a stored row: the
+    /// handler calls [`check_flow`] as soon as it knows which it is.
+    FlowKeyInHandler,
     /// The operator, or a key with this scope.
     Operator(Scope),
 }
@@ -43,8 +48,11 @@ pub async fn guard(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let origin = request.headers().get(header::ORIGIN).cloned();
     match policy {
-        Policy::Public => {}
-        Policy::FlowKey => check_flow(request.request())?,
+        Policy::Public | Policy::FlowKeyInHandler => {}
+        Policy::FlowKey => {
+            let id = flow_of_path(request.request())?;
+            check_flow(request.request(), id)?;
+        }
         Policy::Operator(scope) => check_operator(request.request(), scope)?,
     }
     let mut response = next.call(request).await?;
@@ -66,12 +74,18 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, ApiError> {
     request.app_data::<web::Data<AppState>>().ok_or_else(missing)
 }
 
-fn check_flow(request: &HttpRequest) -> Result<(), ApiError> {
-    let state = state(request)?;
+fn flow_of_path(request: &HttpRequest) -> Result<ChatflowId, ApiError> {
     let text = request.match_info().get("id").unwrap_or_default();
-    let id = ChatflowId::parse(text).map_err(|_| {
-        ApiError(not_found(text.chars().take(60).collect::<String>().escape_debug()))
-    })?;
+    ChatflowId::parse(text)
+        .map_err(|_| ApiError(not_found(text.chars().take(60).collect::<String>().escape_debug())))
+}
+
+/// The policy of a chatflow: its own key, and the pages that it allows.
+///
+/// # Errors
+/// 401, 403 or 404.
+pub fn check_flow(request: &HttpRequest, id: ChatflowId) -> Result<Arc<ReadyFlow>, ApiError> {
+    let state = state(request)?;
     let flow = state.flows.get(id)?;
     if let Some(wanted) = flow.chatflow.guarding_key() {
         let found = bearer(request).and_then(|key| state.store.api_keys().find(&key));
@@ -79,7 +93,8 @@ fn check_flow(request: &HttpRequest) -> Result<(), ApiError> {
             return Err(unauthorized("Unauthorized"));
         }
     }
-    check_origin(request, &flow.chatflow)
+    check_origin(request, &flow.chatflow)?;
+    Ok(flow)
 }
 
 /// `chatbotConfig.allowedOrigins`: hosts (with port) of pages that may embed

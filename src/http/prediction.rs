@@ -1,4 +1,5 @@
-//! `POST /api/v1/prediction/{id}`: one turn of a conversation.
+//! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
+//! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
@@ -29,6 +30,29 @@ pub async fn external(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::External).await
+}
+
+/// Answers the operator's own question: no key of the chatflow is asked for.
+///
+/// # Errors
+/// See the table in [`super::error`].
+pub async fn internal(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::Internal).await
+}
+
+async fn predict(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+    door: ChatType,
+) -> Result<HttpResponse, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
     let body = body::read(&request, payload, state.body_limit).await?;
@@ -42,7 +66,7 @@ pub async fn external(
     } else {
         (EventSink::none(), None)
     };
-    let turn = bind(&state, &flow, &plan, prediction, asked_at, events)?;
+    let turn = bind(&state, &flow, &plan, prediction, door, asked_at, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
         Some(receiver) => sse::respond(receiver, pending).await,
@@ -55,18 +79,19 @@ fn bind(
     flow: &ReadyFlow,
     plan: &std::sync::Arc<Plan>,
     prediction: PredictionRequest,
+    door: ChatType,
     asked_at: Timestamp,
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
     let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
     let chat_id = prediction.settle_chat_id();
-    let session = session(&prediction, plan, &chat_id)?;
+    let session = session(&prediction, door, plan, &chat_id)?;
     let missing = || ApiError::bad("question is missing: send {\"question\": \"...\"}");
     Ok(BoundTurn {
         plan: plan.clone(),
         key: SessionKey { chatflow: flow.chatflow.id, session },
         chat_id,
-        chat_type: ChatType::External,
+        chat_type: door,
         question: prediction.question.ok_or_else(missing)?,
         history: prediction.history,
         uploads: prediction.uploads.unwrap_or_default(),
@@ -81,17 +106,17 @@ fn bind(
 }
 
 /// The request's session, else its chat, else the one typed on the memory
-/// node, else a new one.
+/// node, else a new one. An internal call begins with the memory node's.
 fn session(
     prediction: &PredictionRequest,
+    door: ChatType,
     plan: &Plan,
     chat_id: &ChatId,
 ) -> Result<SessionId, ApiError> {
-    if let Some(session) = &prediction.session_id {
-        return Ok(session.clone());
-    }
-    if let Some(chat) = &prediction.chat_id {
-        return Ok(SessionId::from(chat));
+    let own = prediction.session_id.clone();
+    let own = own.or_else(|| prediction.chat_id.as_ref().map(SessionId::from));
+    if let (ChatType::External, Some(session)) = (door, own) {
+        return Ok(session);
     }
     match &plan.typed_session {
         Some(typed) => SessionId::parse(typed).map_err(|error| {

@@ -1,6 +1,7 @@
 //! The table of all routes. A path matches exactly or not at all, and each
 //! line says who may call it.
 
+use actix_web::guard;
 use actix_web::middleware::from_fn;
 use actix_web::{Route, web};
 use parlor_schemas::Scope;
@@ -62,7 +63,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         for entry in TABLE.iter().filter(|entry| entry.path == path) {
             let policy = entry.policy;
             let method = match entry.method {
-                "GET" => web::get(),
+                // Whoever may read may ask for the head alone.
+                "GET" => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
                 "POST" => web::post(),
                 "PUT" => web::put(),
                 "DELETE" => web::delete(),

@@ -6,14 +6,15 @@ use actix_web::http::header;
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use parlor_actors::PendingTurn;
-use parlor_schemas::{Fault, StreamEvent, TurnReply, event::Done};
+use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::error::ApiError;
 
 /// Answers with a stream as soon as the first event is there. What fails
-/// before that is an ordinary error with its status.
+/// before that is an ordinary error with its status; an abort is none, and the
+/// client that asked for it waits for the event.
 ///
 /// # Errors
 /// The turn's, where it ended before its first event.
@@ -24,8 +25,11 @@ pub async fn respond(
     let body = match events.recv().await {
         Some(first) => Body { first: Some(first), events, ending: Ending::Turn(turn) },
         None => {
-            let reply = turn.await?;
-            Body { first: None, events, ending: Ending::Reply(Box::new(reply)) }
+            let result = match turn.await {
+                Err(fault) if fault.code != ErrorCode::Cancelled => return Err(fault.into()),
+                result => Box::new(result),
+            };
+            Body { first: None, events, ending: Ending::Result(result) }
         }
     };
     let stream = HttpResponse::Ok()
@@ -45,7 +49,7 @@ struct Body {
 
 enum Ending {
     Turn(PendingTurn),
-    Reply(Box<TurnReply>),
+    Result(Box<Result<TurnReply, Fault>>),
     Sent,
 }
 
@@ -74,7 +78,7 @@ impl Body {
             // The node has said all: what remains waits for the commit.
             None => match std::mem::replace(&mut self.ending, Ending::Sent) {
                 Ending::Turn(turn) => write_end(turn.await, &mut out),
-                Ending::Reply(reply) => write_end(Ok(*reply), &mut out),
+                Ending::Result(result) => write_end(*result, &mut out),
                 Ending::Sent => return None,
             },
         }
@@ -85,6 +89,7 @@ impl Body {
 fn write_end(result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
     match result {
         Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
+        Err(fault) if fault.code == ErrorCode::Cancelled => StreamEvent::Abort(Done).write_to(out),
         Err(fault) => StreamEvent::Error(fault.message).write_to(out),
     }
     StreamEvent::End(Done).write_to(out);

@@ -15,6 +15,7 @@
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`event`]: the event grammar of a streamed answer
 //! - [`access`]: API keys, their scopes, and credentials
+//! - [`feedback`]: what people say about answers, and their contact data
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
@@ -22,6 +23,7 @@ pub mod chat_message;
 pub mod chatflow;
 pub mod error;
 pub mod event;
+pub mod feedback;
 pub mod flow_file;
 pub mod ids;
 pub mod prediction;

@@ -9,6 +9,7 @@ use super::credentials;
 use super::file;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
+use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
 /// A chatflow with what a request needs of it, ready at hand.
@@ -21,6 +22,8 @@ pub struct ReadyFlow {
     pub policy: OverridePolicy,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
+    /// What people may upload.
+    pub uploads: Result<UploadConfig, Fault>,
 }
 
 /// The cache.
@@ -85,7 +88,10 @@ impl FlowCache {
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
         let policy = OverridePolicy::of(&chatflow);
-        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+        let uploads = upload_config(&chatflow)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));
+        let variables = Arc::new(self.variables()?);
+        Ok(ReadyFlow { chatflow, plan, policy, variables, uploads })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

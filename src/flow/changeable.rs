@@ -109,7 +109,7 @@ fn choices(param: &InputParam) -> String {
 }
 
 /// Flowise's word for a type of input.
-fn word(kind: Kind) -> String {
+pub fn word(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::Template => "string".to_owned(),
         Kind::Number | Kind::Integer => "number".to_owned(),

@@ -84,7 +84,7 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     out.into()
 }
 
-/// Deletes a session's messages, and the memory of its live actor with them.
+/// Deletes a session's messages, their feedback, and the memory of its live actor.
 /// Without any selector it clears the chatflow's history.
 ///
 /// # Errors
@@ -104,11 +104,15 @@ pub async fn delete(
     }
     let n_deleted = match session {
         Some(session) => {
-            state.supervisor.forget_session(SessionKey { chatflow: flow.id, session }).await?
+            let key = SessionKey { chatflow: flow.id, session };
+            let n_deleted = state.supervisor.forget_session(key.clone()).await?;
+            state.store.feedback().delete_session(key).await?;
+            n_deleted
         }
         None => {
             let n_deleted = state.store.history().delete_chatflow_history(flow.id).await?;
             state.supervisor.drop_memory(flow.id).await;
+            state.store.feedback().delete_chatflow(flow.id).await?;
             n_deleted
         }
     };

@@ -1,4 +1,5 @@
-//! Small routes: signs of life, the version, and whether a chatflow streams.
+//! Small routes: signs of life, the version, the caller's address, and whether
+//! a chatflow streams.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,6 +22,14 @@ pub async fn ping() -> HttpResponse {
 pub async fn version() -> HttpResponse {
     HttpResponse::Ok()
         .json(json!({"version": FLOWISE_VERSION, "parlor": env!("CARGO_PKG_VERSION")}))
+}
+
+/// The address that a call comes from, for people who set up a proxy.
+pub async fn ip(request: HttpRequest) -> HttpResponse {
+    let address = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let message = "This is the address that your request came from, as the server sees it. \
+                   If it is a proxy's and not your own, limits count all its users as one.";
+    HttpResponse::Ok().json(json!({"ip": address, "msg": message}))
 }
 
 /// Whether a chatflow's answers can be streamed.

@@ -32,6 +32,13 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
         route(Method::POST, "apikey", Some(&key)),
         route(Method::PUT, &format!("apikey/{ID}"), Some(&key)),
         route(Method::DELETE, &format!("apikey/{ID}"), None),
+        route(Method::POST, "chatflows/importchatflows", Some(&row)),
+        route(Method::POST, &format!("internal-prediction/{ID}"), Some(&row)),
+        route(Method::GET, &format!("flow-config/{ID}"), None),
+        route(Method::GET, &format!("feedback/{ID}"), None),
+        route(Method::GET, &format!("leads/{ID}"), None),
+        route(Method::GET, "nodes", None),
+        route(Method::GET, "nodes/chatOpenAI", None),
         route(Method::GET, &message, None),
         route(Method::DELETE, &message, None),
     ]

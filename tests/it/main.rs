@@ -13,11 +13,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abort;
 mod access;
 mod access_paths;
 mod bad_input;
 mod failures;
 mod failures_leaving;
+mod feedback;
 mod golden;
 mod golden_mends;
 mod golden_operator;
@@ -28,3 +30,4 @@ mod sessions;
 mod start_and_stop;
 mod templates;
 mod tidy;
+mod widget_routes;

@@ -12,18 +12,22 @@ use super::file::{FileError, parse_flow};
 /// embed the chatflow, and code that runs on its answers.
 const OWN_KEYS: [&str; 3] = ["allowedOrigins", "allowedOriginsError", "postProcessing"];
 
-/// Types of parameters whose values are secrets, or files of the operator's.
-const CLOSED_TYPES: [&str; 4] = ["credential", "password", "file", "folder"];
+/// Types of parameters whose values are secrets, code or files of the operator's.
+const CLOSED_TYPES: [&str; 5] = ["code", "credential", "password", "file", "folder"];
 
-/// Inputs that may carry a secret although their type does not say so.
-const CLOSED_NAMES: [&str; 11] = [
+/// Inputs that may carry a secret, or lead to a house that is not open to
+/// strangers, although their type does not say so.
+const CLOSED_NAMES: [&str; 14] = [
     "apikey",
     "authorization",
     "baseoptions",
+    "basepath",
+    "baseurl",
     "configuration",
     "connection",
     "cookie",
     "credential",
+    "endpoint",
     "header",
     "password",
     "proxy",

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::indexed::{Indexed, IndexedTable, Listing, RowPage, RowPageQuery};
+use super::indexed::IndexedTable;
+use super::listings::{Indexed, Listing, RowPage, RowPageQuery};
 
 /// The stored feedback. Single rows are read in place; all else needs a tokio
 /// runtime. The errors are those of reading and writing a row.

@@ -1,27 +1,17 @@
 //! Rows in great numbers: JSON like those of [`super::table`], and beside them
-//! the keys that list them by chatflow, chat and session in order of date. One
-//! tree holds both, because a batch is atomic in one tree only.
-//!
-//! | key | value | answers |
-//! |---|---|---|
-//! | `r` id(16) [part(2)] | the row | one row |
-//! | `d` chatflow(16) time(8) id(16) | nothing | the rows of a chatflow |
-//! | `c`, `s` chatflow(16) len(2) text time(8) id(16) | nothing | those of a chat, of a session |
-//! | `m` message(16) | id(16) | the row of a message |
+//! the keys of [`super::listings`] that lead to them. One tree holds both,
+//! because a batch is atomic in one tree only.
 
 use std::marker::PhantomData;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use parlor_schemas::{ChatId, ChatflowId, SessionId, Timestamp};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::disk::Disk;
 use super::error::StoreError;
 use super::keys;
+use super::listings::{self, Indexed, Listing, RowCursor, RowPage, RowPageQuery};
 use super::messages::Order;
 use super::parcel;
 use super::queue::{Job, Queue};
@@ -32,53 +22,6 @@ const VERSION: u8 = 1;
 /// Rows that one batch deletes: sled frees what a batch replaced at a bounded
 /// rate per batch, so that long ones pile up memory.
 const ROWS_A_SLICE: usize = 32;
-
-/// What a row of such a tree says of itself.
-pub(super) trait Indexed: Serialize + DeserializeOwned + Send + Sync + 'static {
-    fn id(&self) -> Uuid;
-    fn chatflow(&self) -> ChatflowId;
-    fn created(&self) -> Timestamp;
-    fn chat(&self) -> &ChatId;
-    fn session(&self) -> Option<&SessionId>;
-    /// The message whose only row this is.
-    fn message(&self) -> Option<Uuid>;
-}
-
-/// Which rows.
-#[derive(Debug, Clone)]
-pub(super) enum Listing {
-    Chatflow(ChatflowId),
-    Chat(ChatflowId, ChatId),
-    Session(ChatflowId, SessionId),
-}
-
-/// A place between two rows, from which the next page goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowCursor([u8; 24]);
-
-/// Which rows of a listing to read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RowPageQuery {
-    /// Oldest date, inclusive.
-    pub from: Option<Timestamp>,
-    /// Newest date, inclusive.
-    pub to: Option<Timestamp>,
-    /// Which end comes first.
-    pub order: Order,
-    /// Where the page before ended.
-    pub after: Option<RowCursor>,
-    /// Most rows of one page.
-    pub limit: usize,
-}
-
-/// Some rows in order.
-#[derive(Debug)]
-pub struct RowPage<T> {
-    /// The rows.
-    pub rows: Vec<T>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<RowCursor>,
-}
 
 /// One tree of such rows. Clones share it.
 #[derive(Debug)]
@@ -181,7 +124,7 @@ impl<T: Indexed> IndexedTable<T> {
         let mut changes = Changes::new();
         for key in self.tree()?.scan_prefix(listing.prefix()).keys().take(ROWS_A_SLICE) {
             let key = key.map_err(StoreError::read)?;
-            if let Some(id) = id_of_place(&key) {
+            if let Some(id) = listings::id_of_place(&key) {
                 changes.extend(self.removal(&id)?);
             }
             changes.push((key.to_vec(), None));
@@ -198,7 +141,7 @@ impl<T: Indexed> IndexedTable<T> {
         let parts = parts.map_err(StoreError::read)?;
         let mut changes: Changes = parts.into_iter().map(|key| (key.to_vec(), None)).collect();
         match self.get(*id) {
-            Ok(Some(row)) => changes.extend(index(&row).map(|(key, _)| (key, None))),
+            Ok(Some(row)) => changes.extend(listings::index(&row).map(|(key, _)| (key, None))),
             Ok(None) | Err(StoreError::DamagedRecord { .. }) => {}
             Err(other) => return Err(other),
         }
@@ -208,7 +151,7 @@ impl<T: Indexed> IndexedTable<T> {
     fn read_page(&self, listing: &Listing, query: &RowPageQuery) -> Result<RowPage<T>, StoreError> {
         let mut page = RowPage { rows: Vec::new(), next: None };
         let tree = self.tree()?;
-        let Some(range) = range(&listing.prefix(), query) else { return Ok(page) };
+        let Some(range) = listings::range(&listing.prefix(), query) else { return Ok(page) };
         let mut keys = tree.range(range).keys();
         let mut last = None;
         loop {
@@ -221,7 +164,7 @@ impl<T: Indexed> IndexedTable<T> {
                 page.next = last;
                 return Ok(page);
             }
-            let Some(id) = id_of_place(&key) else { continue };
+            let Some(id) = listings::id_of_place(&key) else { continue };
             if let Some(row) = self.get(id)? {
                 page.rows.push(row);
                 last = key.last_chunk().map(|place| RowCursor(*place));
@@ -245,20 +188,6 @@ impl<T: Indexed> IndexedTable<T> {
     }
 }
 
-impl Listing {
-    /// All keys of the listing begin with this, and no key of another does.
-    fn prefix(&self) -> Vec<u8> {
-        match self {
-            Self::Chatflow(chatflow) => keys::dates_of(chatflow),
-            Self::Chat(chatflow, chat) => keys::chats_of(chatflow, chat),
-            Self::Session(chatflow, session) => {
-                let (chatflow, session) = (*chatflow, session.clone());
-                keys::session(&parlor_schemas::SessionKey { chatflow, session })
-            }
-        }
-    }
-}
-
 /// Runs to its end on a task of its own, so that a caller who leaves cannot
 /// give the lock free between a change and its commit.
 async fn undisturbed<R: Send + 'static>(
@@ -275,53 +204,8 @@ fn added<T: Indexed>(row: &T) -> Result<Changes, StoreError> {
     for (number, part) in (0..).zip(parcel.rest) {
         changes.push((part_key(&id, number), Some(part)));
     }
-    changes.extend(index(row).map(|(key, value)| (key, Some(value))));
+    changes.extend(listings::index(row).map(|(key, value)| (key, Some(value))));
     Ok(changes)
-}
-
-/// The keys that lead to a row, with their values.
-fn index<T: Indexed>(row: &T) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    let (id, chatflow) = (row.id(), row.chatflow());
-    let place = place(row.created(), id);
-    let listings = [
-        Some(Listing::Chatflow(chatflow)),
-        Some(Listing::Chat(chatflow, row.chat().clone())),
-        row.session().map(|session| Listing::Session(chatflow, session.clone())),
-    ];
-    let listed = listings
-        .into_iter()
-        .flatten()
-        .map(move |listing| ([listing.prefix().as_slice(), &place].concat(), Vec::new()));
-    listed.chain(row.message().map(|message| (keys::message(&message), id.as_bytes().to_vec())))
-}
-
-fn range(prefix: &[u8], query: &RowPageQuery) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
-    let key = |place: [u8; 24]| [prefix, place.as_slice()].concat();
-    let from = query.from.unwrap_or(Timestamp::from_millis(i64::MIN));
-    let to = query.to.unwrap_or(Timestamp::from_millis(i64::MAX));
-    let mut low = Bound::Included(key(place(from, Uuid::nil())));
-    let mut high = Bound::Included(key(place(to, Uuid::max())));
-    if let Some(RowCursor(after)) = query.after {
-        match query.order {
-            Order::Ascending => low = Bound::Excluded(key(after)),
-            Order::Descending => high = Bound::Excluded(key(after)),
-        }
-    }
-    let (Bound::Included(first) | Bound::Excluded(first)) = &low else { return None };
-    let (Bound::Included(last) | Bound::Excluded(last)) = &high else { return None };
-    // sled panics over a range that ends before it begins.
-    (first < last).then_some((low, high))
-}
-
-fn place(time: Timestamp, id: Uuid) -> [u8; 24] {
-    let mut place = [0; 24];
-    place[..8].copy_from_slice(&keys::time_bytes(time));
-    place[8..].copy_from_slice(id.as_bytes());
-    place
-}
-
-fn id_of_place(key: &[u8]) -> Option<Uuid> {
-    key.last_chunk().map(|id| Uuid::from_bytes(*id))
 }
 
 fn row_key(id: &Uuid) -> Vec<u8> {

@@ -5,7 +5,8 @@ use parlor_schemas::{ChatId, ChatflowId, SessionId, Timestamp};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::indexed::{Indexed, IndexedTable, Listing, RowPage, RowPageQuery};
+use super::indexed::IndexedTable;
+use super::listings::{Indexed, Listing, RowPage, RowPageQuery};
 
 /// The stored leads. They stay when messages are deleted, since an operator
 /// collects them, and go with their chatflow. All methods need a tokio

@@ -16,7 +16,7 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
-//! - `indexed`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
+//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
 
 mod api_keys;
 mod chatflows;
@@ -31,6 +31,7 @@ mod indexed;
 mod keys;
 mod leads;
 mod ledger;
+mod listings;
 mod lock;
 mod messages;
 mod parcel;
@@ -56,8 +57,8 @@ pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use feedback::{Feedbacks, RatedMessage};
 pub use history::History;
-pub use indexed::{RowCursor, RowPage, RowPageQuery};
 pub use leads::Leads;
+pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessagePageQuery, Order};
 pub use variables::Variables;
 

@@ -1,11 +1,13 @@
 //! What an embedded chat window, a public page and the operator's screens ask
 //! for besides predictions, answered as recorded, and nothing more than that.
 
+use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::replay::{Stage, assert_same_answer, assert_same_upstream};
 use crate::support::golden::{self, Golden};
+use crate::support::server::{PASSWORD, USERNAME};
 use crate::support::shape::differences;
 use crate::support::{Flow, Parlor, Reply, Scripted, raw};
 
@@ -98,7 +100,7 @@ async fn a_public_chatflow_shows_neither_keys_nor_credentials() {
     row["analytic"] = json!("{\"langSmith\": {\"credentialId\": \"hush\"}}");
     let id = server.install_row(&row).await;
     let shown = server.anyone().get(&format!("/api/v1/public-chatflows/{id}")).await.expect(200);
-    for secret in [credential.as_str(), key.as_str(), "hush"] {
+    for secret in [credential.as_str(), key.as_str(), "hush", "secret.host"] {
         assert!(!shown.body.contains(secret), "{secret} in {}", shown.body);
     }
     assert!(shown.body.contains("chatOpenAI_0") && shown.body.contains("gpt-4o-mini"));
@@ -144,24 +146,25 @@ async fn every_route_that_a_page_calls_answers_its_preflight_without_credentials
 #[tokio::test]
 async fn the_head_of_a_route_has_its_status_and_no_body() {
     let server = Parlor::start();
-    let flow = Flow::golden("k-llmchain-nostream");
-    let id = server.install("flow", &flow).await;
-    for (path, status) in [
-        ("/api/v1/ping".to_owned(), 200),
-        (format!("/api/v1/public-chatbotConfig/{id}"), 200),
-        (format!("/api/v1/public-chatbotConfig/{MISSING}"), 404),
-        ("/api/v1/chatflows".to_owned(), 401),
+    let id = server.install("flow", &Flow::golden("k-llmchain-nostream")).await;
+    let pair = base64::prelude::BASE64_STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
+    let operator = format!("Authorization: Basic {pair}");
+    for (path, who, status) in [
+        ("/api/v1/ping".to_owned(), "X-Who: anyone", 200),
+        (format!("/api/v1/public-chatbotConfig/{id}"), "X-Who: anyone", 200),
+        (format!("/api/v1/public-chatbotConfig/{MISSING}"), "X-Who: anyone", 404),
+        ("/api/v1/chatflows".to_owned(), "X-Who: anyone", 401),
+        ("/api/v1/chatflows".to_owned(), operator.as_str(), 200),
+        (format!("/api/v1/leads/{id}"), operator.as_str(), 200),
     ] {
         let text = format!(
-            "HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\nGET /api/v1/nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "HEAD {path} HTTP/1.1\r\nHost: x\r\n{who}\r\n\r\nGET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         );
         let reply = raw::exchange(server.address(), text.as_bytes()).await;
         assert_eq!(reply.status, status, "{path}");
         // What follows the head is the next answer, not a body.
-        assert!(
-            reply.body.is_empty() || reply.body.starts_with("HTTP/1.1 404"),
-            "{path}: {reply:?}"
-        );
+        let next_or_nothing = reply.body.is_empty() || reply.body.starts_with("HTTP/1.1 404");
+        assert!(next_or_nothing, "{path}: {reply:?}");
     }
 }
 
@@ -281,11 +284,13 @@ async fn the_operators_own_predictions_answer_as_recorded() {
 async fn the_operator_needs_no_key_of_the_chatflow_and_keeps_to_the_memorys_own_session() {
     let stage = Stage::set().await;
     let path = format!("/api/v1/internal-prediction/{}", stage.flow("g-protected"));
-    let guest = stage.server.anyone().bearer(&stage.key_of_flow_g);
     let body = json!({"question": "hi"});
     stage.server.operator().post(&path, &body).await.expect(200);
-    // A key of all scopes is an operator's; a chatflow's key opens it by its scope alone.
-    guest.post(&path, &body).await.expect(200);
+    let key = json!({"keyName": "guest", "scopes": ["predict"]});
+    let keys = stage.server.operator().post("/api/v1/apikey", &key).await.expect(200).json();
+    let key = keys.as_array().unwrap().iter().find(|row| row["keyName"] == "guest").unwrap();
+    let guest = stage.server.anyone().bearer(key["apiKey"].as_str().unwrap());
+    guest.post(&path, &body).await.assert_turned_away("a key that may only predict");
     let model = Scripted::saying("Hello.").await;
     let credential = stage.server.openai_credential().await;
     let flow = Flow::golden("b-conversation")

@@ -6,7 +6,7 @@ use parlor_schemas::{ChatId, ChatflowId, Timestamp};
 use uuid::Uuid;
 
 use super::super::feedback::RatedMessage;
-use super::super::indexed::RowPageQuery;
+use super::super::listings::RowPageQuery;
 use super::super::messages::Order;
 use super::{key, open, open_in};
 

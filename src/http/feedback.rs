@@ -33,14 +33,13 @@ pub async fn create(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let mut fields = object(body::read(&request, payload, SMALL_BODY).await?)?;
-    let message_id = message_id(&mut fields)?;
-    let message = state.store.history().message(message_id).await?;
+    let message = message_id(&mut fields)?;
     let flow = match flow_id(&mut fields)? {
         Some(flow) => flow,
-        None => message.as_ref().ok_or_else(|| no_message(message_id))?.chatflowid,
+        None => find(&state, message).await?.chatflowid,
     };
     gate::check_flow(&request, flow)?;
-    store(&state, flow, message_id, message, fields).await
+    store(&state, flow, message, fields).await
 }
 
 /// The same for the chatflow of the path.
@@ -58,27 +57,32 @@ pub async fn create_in_flow(
     if flow_id(&mut fields)?.is_some_and(|named| named != flow) {
         return Err(ApiError::bad("Inconsistent chatflow ID: path and body name two chatflows"));
     }
-    let message_id = message_id(&mut fields)?;
-    let message = state.store.history().message(message_id).await?;
-    store(&state, flow, message_id, message, fields).await
+    let message = message_id(&mut fields)?;
+    store(&state, flow, message, fields).await
 }
 
 async fn store(
     state: &AppState,
     flow: ChatflowId,
-    id: Uuid,
-    message: Option<ChatMessage>,
+    message: Uuid,
     mut fields: Map<String, Value>,
 ) -> Result<HttpResponse, ApiError> {
-    // The messages of another chatflow are none of this caller's business.
-    let message = message.filter(|message| message.chatflowid == flow);
-    let message = rated(message.ok_or_else(|| no_message(id))?)?;
+    let message = find(state, message).await?;
+    if message.chatflowid != flow {
+        // The messages of another chatflow are none of this caller's business.
+        return Err(no_message(message.id));
+    }
+    let message = rated(message)?;
     if text(&mut fields, "chatId")?.is_some_and(|chat| chat != message.chat_id.as_str()) {
         return Err(ApiError::bad("Inconsistent chat ID: the message belongs to another chat"));
     }
     let (rating, content) = (rating(&mut fields)?, content(&mut fields)?);
     let row = state.store.feedback().rate(message, rating, content).await?;
     Ok(HttpResponse::Ok().json(created(&row)))
+}
+
+async fn find(state: &AppState, message: Uuid) -> Result<ChatMessage, ApiError> {
+    state.store.history().message(message).await?.ok_or_else(|| no_message(message))
 }
 
 /// A message that was found, by its typed ids.

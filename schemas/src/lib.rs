@@ -18,6 +18,7 @@
 //! - [`trace`]: the id under which a request is found again
 //! - [`access`]: what keys open, and credentials
 //! - [`api_key`]: what is stored of an API key
+//! - [`feedback`]: what people say about answers, and their contact data
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
@@ -26,6 +27,7 @@ pub mod chat_message;
 pub mod chatflow;
 pub mod error;
 pub mod event;
+pub mod feedback;
 pub mod flow_file;
 pub mod ids;
 pub mod message_filter;

@@ -11,6 +11,7 @@ use super::file;
 use super::follow_up::FollowUp;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
+use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
 /// A chatflow with what a request needs of it, ready at hand.
@@ -27,6 +28,8 @@ pub struct ReadyFlow {
     pub door: Door,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
+    /// What people may upload.
+    pub uploads: Result<UploadConfig, Fault>,
 }
 
 /// The cache.
@@ -93,8 +96,10 @@ impl FlowCache {
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow);
         let door = Door::of(&chatflow);
+        let uploads = upload_config(&chatflow)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));
         let variables = Arc::new(self.variables()?);
-        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables })
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables, uploads })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

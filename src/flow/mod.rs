@@ -14,8 +14,12 @@
 //! - [`follow_up`]: suggestions of what to ask next
 //! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
+//! - [`changeable`]: what requests may change, as a list
+//! - [`upload_config`]: what people may upload
+//! - [`public_view`]: a chatflow as strangers may see it
 
 pub mod cache;
+pub mod changeable;
 pub mod credentials;
 pub mod door;
 pub mod file;
@@ -23,6 +27,8 @@ pub mod follow_up;
 pub mod graph;
 pub mod overrides;
 pub mod plan;
+pub mod public_view;
 pub mod run;
 pub mod text;
 mod transcript;
+pub mod upload_config;

@@ -62,6 +62,10 @@ pub struct BoundTurn {
 }
 
 impl TurnRunner for BoundTurn {
+    fn chat_id(&self) -> Option<ChatId> {
+        Some(self.chat_id.clone())
+    }
+
     fn run(
         self: Box<Self>,
         tail: SessionTail,

@@ -91,13 +91,21 @@ pub async fn create(
     if state.store.chatflows().get(id)?.is_some() {
         return Err(ApiError::new(ErrorCode::Conflict, format!("Chatflow {id} exists already")));
     }
-    let now = Timestamp::now();
-    let required = |field: &str| ApiError::bad(format!("{field} is missing"));
-    let name = text(&mut fields, "name")?.ok_or_else(|| required("name"))?;
-    let flow_data = flow_data(&mut fields)?.ok_or_else(|| required("flowData"))?;
-    let mut flow = Chatflow::new(id, name, flow_data, now);
-    merge(&mut flow, &mut fields)?;
+    let flow = new_flow(&mut fields, id)?;
     store(state, flow, Some(bindings)).await
+}
+
+/// A new chatflow of the fields of a body.
+///
+/// # Errors
+/// 400 naming the field.
+pub fn new_flow(fields: &mut Map<String, Value>, id: ChatflowId) -> Result<Chatflow, ApiError> {
+    let required = |field: &str| ApiError::bad(format!("{field} is missing"));
+    let name = text(fields, "name")?.ok_or_else(|| required("name"))?;
+    let flow_data = flow_data(fields)?.ok_or_else(|| required("flowData"))?;
+    let mut flow = Chatflow::new(id, name, flow_data, Timestamp::now());
+    merge(&mut flow, fields)?;
+    Ok(flow)
 }
 
 /// Changes the given fields of a chatflow.
@@ -124,7 +132,7 @@ pub async fn update(
     store(state, flow, bindings.transpose()?).await
 }
 
-/// Deletes a chatflow with its messages.
+/// Deletes a chatflow with its messages, their feedback, and its leads.
 ///
 /// # Errors
 /// What the store says.
@@ -136,6 +144,8 @@ pub async fn delete(
     state.write(move |store| store.chatflows().delete(id)).await?;
     state.store.history().delete_chatflow_history(id).await?;
     state.supervisor.drop_memory(id).await;
+    state.store.feedback().delete_chatflow(id).await?;
+    state.store.leads().delete_chatflow(id).await?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
 }
 

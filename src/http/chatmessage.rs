@@ -101,8 +101,8 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     out.into()
 }
 
-/// Deletes the messages that all selectors mean, and the memory of live
-/// actors with them. Without any selector it clears the chatflow's history.
+/// Deletes the messages that all selectors mean, their feedback, and the memory of
+/// live actors with them. Without any selector it clears the chatflow's history.
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
@@ -115,17 +115,25 @@ pub async fn delete(
     let filter = message_query::deletion(&query)?;
     let of_session = MessageFilter { session: filter.session.clone(), ..Default::default() };
     let history = state.store.history();
+    let feedback = state.store.feedback();
     let n_deleted = match &filter.session {
         Some(session) if filter == of_session => {
             let key = SessionKey { chatflow: flow.id, session: session.clone() };
-            state.supervisor.forget_session(key).await?
+            let n_deleted = state.supervisor.forget_session(key.clone()).await?;
+            feedback.delete_session(key).await?;
+            n_deleted
+        }
+        _ if filter.is_empty() => {
+            let n_deleted = history.delete_chatflow_history(flow.id).await?;
+            state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_chatflow(flow.id).await?;
+            n_deleted
         }
         _ => {
-            let n_deleted = match filter.is_empty() {
-                true => history.delete_chatflow_history(flow.id).await?,
-                false => history.delete_messages(flow.id, filter).await?,
-            };
+            let chat = filter.chat.clone();
+            let n_deleted = history.delete_messages(flow.id, filter).await?;
             state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_orphans(flow.id, chat, history).await?;
             n_deleted
         }
     };

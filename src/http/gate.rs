@@ -35,6 +35,9 @@ pub enum Policy {
     /// The same for a key with this scope, no oftener than the chatflow's rate
     /// limit says; all routes of a chatflow with this policy share its windows.
     LimitedFlowKey(Scope),
+    /// As [`Self::FlowKey`], but the chatflow stands in the body or in a stored
+    /// row: the handler calls [`check_flow`] as soon as it knows which it is.
+    FlowKeyInHandler,
     /// The operator, or a key with this scope.
     Operator(Scope),
 }
@@ -107,7 +110,7 @@ async fn admit(
     standing: &mut Option<Standing>,
 ) -> Result<(), Refusal> {
     match policy {
-        Policy::Public => Ok(()),
+        Policy::Public | Policy::FlowKeyInHandler => Ok(()),
         Policy::FlowKey => {
             let flow = flow(request, state)?;
             admit_to_flow(&flow, Scope::Predict, request, state, standing).await
@@ -133,6 +136,21 @@ fn flow(request: &HttpRequest, state: &AppState) -> Result<Arc<ReadyFlow>, ApiEr
         ApiError(not_found(text.chars().take(60).collect::<String>().escape_debug()))
     })?;
     Ok(state.flows.get(id)?)
+}
+
+/// The policy of a chatflow for a handler that learns late which one is meant.
+///
+/// # Errors
+/// 401, 403, 404 or 429.
+pub async fn check_flow(request: &HttpRequest, id: ChatflowId) -> Result<(), ApiError> {
+    let state = state(request)?;
+    let flow = state.flows.get(id)?;
+    let admitted = admit_to_flow(&flow, Scope::Predict, request, state, &mut None).await;
+    admitted.map_err(|refusal| match refusal {
+        Refusal::Error(error) => error,
+        Refusal::TooOften(message) => ApiError::new(ErrorCode::LimitExceeded, message),
+        Refusal::Origin(message) => ApiError::new(ErrorCode::Forbidden, message),
+    })
 }
 
 async fn admit_to_flow(

@@ -1,4 +1,5 @@
-//! Small routes: signs of life, the version, and whether a chatflow streams.
+//! Small routes: signs of life, the version, the caller's address, and whether
+//! a chatflow streams.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};

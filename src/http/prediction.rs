@@ -1,4 +1,5 @@
-//! `POST /api/v1/prediction/{id}`: one turn of a conversation.
+//! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
+//! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
@@ -30,6 +31,29 @@ pub async fn external(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::External).await
+}
+
+/// Answers the operator's own question: no key of the chatflow is asked for.
+///
+/// # Errors
+/// See the table in [`super::error`].
+pub async fn internal(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::Internal).await
+}
+
+async fn predict(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+    door: ChatType,
+) -> Result<HttpResponse, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
     let body = body::read(&request, payload, state.body_limit).await?;
@@ -43,7 +67,7 @@ pub async fn external(
     } else {
         (EventSink::none(), None)
     };
-    let arrival = Arrival { asked_at, trace_id: trace_id(&request) };
+    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
     let turn = bind(&state, &flow, &plan, prediction, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
@@ -52,8 +76,9 @@ pub async fn external(
     }
 }
 
-/// When a request came, and its id in logs and traces.
+/// When and through which door a request came, and its id in logs and traces.
 struct Arrival {
+    door: ChatType,
     asked_at: Timestamp,
     trace_id: TraceId,
 }
@@ -74,13 +99,13 @@ fn bind(
 ) -> Result<BoundTurn, ApiError> {
     let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
     let chat_id = prediction.settle_chat_id();
-    let session = session(&prediction, plan, &chat_id)?;
+    let session = session(&prediction, arrival.door, plan, &chat_id)?;
     let missing = || ApiError::bad("question is missing: send {\"question\": \"...\"}");
     Ok(BoundTurn {
         plan: plan.clone(),
         key: SessionKey { chatflow: flow.chatflow.id, session },
         chat_id,
-        chat_type: ChatType::External,
+        chat_type: arrival.door,
         question: prediction.question.ok_or_else(missing)?,
         history: prediction.history,
         uploads: prediction.uploads.unwrap_or_default(),
@@ -97,17 +122,17 @@ fn bind(
 }
 
 /// The request's session, else its chat, else the one typed on the memory
-/// node, else a new one.
+/// node, else a new one. An internal call begins with the memory node's.
 fn session(
     prediction: &PredictionRequest,
+    door: ChatType,
     plan: &Plan,
     chat_id: &ChatId,
 ) -> Result<SessionId, ApiError> {
-    if let Some(session) = &prediction.session_id {
-        return Ok(session.clone());
-    }
-    if let Some(chat) = &prediction.chat_id {
-        return Ok(SessionId::from(chat));
+    let own = prediction.session_id.clone();
+    let own = own.or_else(|| prediction.chat_id.as_ref().map(SessionId::from));
+    if let (ChatType::External, Some(session)) = (door, own) {
+        return Ok(session);
     }
     match &plan.typed_session {
         Some(typed) => SessionId::parse(typed).map_err(|error| {

@@ -16,6 +16,7 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
+//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
 
 mod api_keys;
 mod chatflows;
@@ -24,9 +25,13 @@ mod credentials;
 mod deletions;
 mod disk;
 mod error;
+mod feedback;
 mod history;
+mod indexed;
 mod keys;
+mod leads;
 mod ledger;
+mod listings;
 mod lock;
 mod messages;
 mod parcel;
@@ -52,12 +57,16 @@ pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecr
 pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
+pub use feedback::{Feedbacks, RatedMessage};
 pub use history::History;
+pub use leads::Leads;
+pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use variables::Variables;
 
 use deletions::Deletions;
 use disk::Disk;
+use indexed::IndexedTable;
 use lock::FolderLock;
 use queue::Queue;
 use table::Table;
@@ -105,6 +114,8 @@ pub struct Store {
     credentials: Credentials,
     api_keys: ApiKeys,
     variables: Variables,
+    feedback: Feedbacks,
+    leads: Leads,
     writer: Mutex<Option<JoinHandle<()>>>,
     // Last, so that the folder is free only when the database is closed.
     _lock: FolderLock,
@@ -132,6 +143,8 @@ impl Store {
         Ok(Self {
             chatflows: Chatflows::new(table("chatflows"), table("bindings")),
             variables: Variables::new(table("variables")),
+            feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
+            leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
             history: History { disk, deletions, queue },
             credentials,
             api_keys,
@@ -163,6 +176,16 @@ impl Store {
     /// The variables.
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// What people say about answers.
+    pub fn feedback(&self) -> &Feedbacks {
+        &self.feedback
+    }
+
+    /// Contact data that people leave.
+    pub fn leads(&self) -> &Leads {
+        &self.leads
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

@@ -38,6 +38,13 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
         route(Method::POST, "variables", Some(&json!({"name": "x", "value": "y"}))),
         route(Method::PUT, &format!("variables/{ID}"), Some(&json!({"value": "y"}))),
         route(Method::DELETE, &format!("variables/{ID}"), None),
+        route(Method::POST, "chatflows/importchatflows", Some(&row)),
+        route(Method::POST, &format!("internal-prediction/{ID}"), Some(&row)),
+        route(Method::GET, &format!("flow-config/{ID}"), None),
+        route(Method::GET, &format!("feedback/{ID}"), None),
+        route(Method::GET, &format!("leads/{ID}"), None),
+        route(Method::GET, "nodes", None),
+        route(Method::GET, "nodes/chatOpenAI", None),
         route(Method::GET, &message, None),
         route(Method::DELETE, &message, None),
     ]

@@ -13,12 +13,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abort;
 mod access;
 mod access_paths;
 mod agents;
 mod bad_input;
 mod failures;
 mod failures_leaving;
+mod feedback;
 mod golden;
 mod golden_agents;
 mod golden_mends;
@@ -39,3 +41,4 @@ mod streams;
 mod templates;
 mod tidy;
 mod variables;
+mod widget_routes;

@@ -3,6 +3,7 @@
 mod commit;
 mod deletions;
 mod history;
+mod indexed;
 mod opening;
 mod purge;
 

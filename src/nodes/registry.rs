@@ -9,6 +9,8 @@ pub fn all() -> impl Iterator<Item = &'static NodeSpec> {
         crate::chains::NODES,
         crate::prompts::NODES,
         crate::memory::NODES,
+        crate::moderation::NODES,
+        crate::output_parsers::NODES,
         crate::document_loaders::NODES,
         crate::utilities::NODES,
     ]

@@ -167,6 +167,12 @@ impl FakeModel {
         asked[0].messages.clone()
     }
 
+    /// The messages of all its calls.
+    pub(crate) fn prompts(&self) -> Vec<Vec<ModelMessage>> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|request| request.messages.clone()).collect()
+    }
+
     /// How often it was called.
     pub(crate) fn n_calls(&self) -> usize {
         self.asked.lock().unwrap().len()

@@ -12,8 +12,9 @@ use super::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Moderation, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage};
+use crate::moderation;
 use crate::prompts::{AnyPrompt, value_text};
 use crate::spec::{Kind, NodeSpec, Param};
 
@@ -37,12 +38,14 @@ pub const SPEC: NodeSpec = NodeSpec {
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let model = inputs.chat_model("model")?;
     let prompt = AnyPrompt::connected(inputs, "prompt")?;
-    Ok(Instance::Runnable(Arc::new(LlmChain { model, prompt })))
+    let moderations = moderation::connected(inputs, "inputModeration")?;
+    Ok(Instance::Runnable(Arc::new(LlmChain { model, prompt, moderations })))
 }
 
 struct LlmChain {
     model: Arc<dyn ChatModel>,
     prompt: AnyPrompt,
+    moderations: Vec<Arc<dyn Moderation>>,
 }
 
 impl LlmChain {
@@ -77,6 +80,9 @@ impl Runnable for LlmChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
+            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
+                return Ok(RunOutput::text(answer));
+            }
             let mut messages = self.messages(&ctx.question)?;
             vision::put_in_front(&mut messages, vision::images(ctx, self.model.profile())?);
             let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;
@@ -95,7 +101,7 @@ mod tests {
     use crate::prompts::{ChatPrompt, TextPrompt};
     use crate::rich_text::RichText;
     use crate::template::Template;
-    use crate::test_support::{FakeModel, TestTurn, build, image, node, system, user};
+    use crate::test_support::{FakeModel, TestTurn, build, image, node, source, system, user};
 
     fn template(text: &str) -> Template {
         Template::parse(&RichText::source(text))
@@ -164,6 +170,29 @@ mod tests {
 
         assert_eq!(error.code(), ErrorCode::BadRequest);
         assert_eq!(error.to_string(), "Please provide Prompt Values for: a, c");
+        assert_eq!(model.n_calls(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_objection_is_the_answer_and_the_model_is_not_asked() {
+        let values = [("denyList", source("cats")), ("moderationErrorMessage", source("No cats."))];
+        let moderation = build(crate::moderation::NODES[0], values);
+        let model = FakeModel::saying("x");
+        let chain = build(
+            &SPEC,
+            [
+                ("model", node(Instance::ChatModel(model.clone()))),
+                ("prompt", node(text_prompt("{x}", &json!({})))),
+                ("inputModeration", node(moderation)),
+            ],
+        );
+        let Instance::Runnable(chain) = chain else { panic!("a chain") };
+
+        let (ctx, mut events) = TestTurn::asking("about CATS").streaming();
+        let output = chain.run(&ctx, true).await.unwrap();
+
+        assert_eq!(output, RunOutput::text("No cats."));
+        assert_eq!(events.try_recv().unwrap(), StreamEvent::Start("No".into()));
         assert_eq!(model.n_calls(), 0);
     }
 

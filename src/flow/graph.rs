@@ -266,4 +266,15 @@ mod tests {
         let error = Graph::new(&wrong).unwrap().ending().unwrap_err();
         assert_eq!(error, GraphError::WrongEnding("b (b)".into()));
     }
+
+    #[test]
+    fn an_output_parser_anywhere_keeps_a_flow_from_streaming() {
+        let mut flow = flow(&[("chatOpenAI", "Chat Models"), ("end", "Chains")], &[]);
+        let ending = flow.nodes[1].clone();
+        assert!(can_stream(&flow, &ending));
+        let mut parser = ending.clone();
+        parser.data.category = "Output Parsers".into();
+        flow.nodes.push(parser);
+        assert!(!can_stream(&flow, &ending));
+    }
 }

@@ -27,4 +27,5 @@ mod replay;
 mod sessions;
 mod start_and_stop;
 mod templates;
+mod templates_parsers;
 mod tidy;

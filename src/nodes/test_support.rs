@@ -24,6 +24,7 @@ use crate::spec::NodeSpec;
 /// Builds the context of one turn.
 pub(crate) struct TestTurn {
     ctx: TurnCtx,
+    turns: Vec<Arc<Turn>>,
 }
 
 impl TestTurn {
@@ -43,7 +44,7 @@ impl TestTurn {
             kept: Arc::new(Kept::default()),
             services: Arc::new(FakeServices),
         };
-        Self { ctx }
+        Self { ctx, turns: Vec::new() }
     }
 
     /// Messages that the request brings.
@@ -61,7 +62,19 @@ impl TestTurn {
         let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
             Arc::new(Turn { seq: seq as u64, body: new_turn(question, answer) })
         });
-        self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
+        self.turns = turns.collect();
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
+        self
+    }
+
+    /// What memories kept beside stored turns, by the turn's place.
+    pub(crate) fn keeping(mut self, kept: &[(usize, Value)]) -> Self {
+        for (at, state) in kept {
+            let mut turn = (*self.turns[*at]).clone();
+            turn.body.memory_state = Some(state.clone());
+            self.turns[*at] = Arc::new(turn);
+        }
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
         self
     }
 

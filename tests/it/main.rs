@@ -22,6 +22,8 @@ mod golden;
 mod golden_mends;
 mod golden_operator;
 mod harness;
+mod memories;
+mod memories_redis;
 mod overrides;
 mod replay;
 mod sessions;

@@ -6,7 +6,10 @@ mod buffer_memory;
 mod buffer_window_memory;
 mod conversation_summary_buffer_memory;
 mod conversation_summary_memory;
+mod redis_backed_chat_memory;
+mod redis_link;
 mod rolling_summary;
+mod stored_message;
 
 use parlor_schemas::Role;
 
@@ -22,6 +25,7 @@ pub const NODES: &[&NodeSpec] = &[
     &buffer_window_memory::SPEC,
     &conversation_summary_memory::SPEC,
     &conversation_summary_buffer_memory::SPEC,
+    &redis_backed_chat_memory::SPEC,
 ];
 
 /// Where a person typed a session into the flow; the engine reads it when it

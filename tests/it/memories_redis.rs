@@ -133,10 +133,33 @@ async fn a_password_opens_the_server_and_is_never_told() {
 }
 
 #[tokio::test]
+async fn without_a_named_credential_the_only_one_is_taken_whichever_kind_it_is() {
+    let redis = Redis::start();
+    let stage = Stage::of("redisCacheUrlApi", json!({"redisUrl": redis.url()}), json!({})).await;
+    let path = format!("/api/v1/chatflows/{}", stage.flow);
+    let row = stage.server.operator().get(&path).await.expect(200).json();
+    let mut flow = Flow(serde_json::from_str(row["flowData"].as_str().unwrap()).unwrap());
+    flow.data("bufferMemory_0").as_object_mut().unwrap().remove("credential");
+    let flow = stage.server.install("unnamed", &flow).await;
+    stage.server.ask(&flow, &json!({"question": "Hi"})).await.expect(200);
+
+    let secrets = json!({"redisCacheHost": "127.0.0.1"});
+    stage.server.credential("redisCacheApi", secrets).await;
+    let message = stage.server.ask(&flow, &json!({"question": "Hi"})).await.expect_error(422);
+    assert!(
+        message.contains("no usable redisCacheUrlApi or redisCacheApi credential"),
+        "{message}"
+    );
+    assert!(message.contains("or set REDIS_URL"), "{message}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_told_before_the_model_is_asked() {
-    let mut redis = Redis::start();
-    redis.stop();
-    for url in [redis.url(), "http://127.0.0.1:1".to_owned()] {
+    let (mut gone, plain) = (Redis::start(), Redis::start());
+    gone.stop();
+    // The last one speaks no TLS.
+    let secure = plain.url().replace("redis://", "rediss://");
+    for url in [gone.url(), "http://127.0.0.1:1".to_owned(), secure] {
         let secrets = json!({"redisUrl": url});
         let stage = Stage::of("redisCacheUrlApi", secrets, json!({})).await;
         let message = stage.ask("ann", "Hi").await.expect_error(502);

@@ -60,14 +60,12 @@ impl Server {
                     }
                     false => ConnectionAddr::Tcp(host, port),
                 };
-                let mut entry = RedisConnectionInfo::default();
-                if let Some(user) = user {
-                    entry = entry.set_username(user);
-                }
-                if let Some(password) = password {
-                    entry = entry.set_password(password);
-                }
-                Some(address.into_connection_info().ok()?.set_redis_settings(entry))
+                let redis = RedisConnectionInfo {
+                    username: user.clone(),
+                    password: password.clone(),
+                    ..RedisConnectionInfo::default()
+                };
+                Some(ConnectionInfo { addr: address, redis })
             }
         }
     }
@@ -137,11 +135,11 @@ impl Server {
         })?;
         let client = Client::open(info).map_err(explain)?;
         let limits = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT));
+            .set_connection_timeout(CONNECT_LIMIT)
+            .set_response_timeout(ANSWER_LIMIT);
         let link = client.get_multiplexed_async_connection_with_config(&limits).await;
         let link = link.map_err(|error| match error.kind() {
-            ErrorKind::Io | ErrorKind::Client => broken(
+            ErrorKind::IoError | ErrorKind::ClientError => broken(
                 "could not be reached; check the address in its credential, and that the server runs",
             ),
             _ => explain(error),
@@ -167,16 +165,16 @@ fn explain(error: RedisError) -> NodeError {
         let seconds = ANSWER_LIMIT.as_secs();
         return NodeError::UpstreamTimeout { provider: "Redis".to_owned(), seconds };
     }
-    let is_about_entry = error.kind() == ErrorKind::AuthenticationFailed;
-    let refusals = error.into_server_errors();
-    match refusals.as_deref().and_then(<[_]>::first).map(|(_, refusal)| refusal.code()) {
+    match error.code() {
         Some("WRONGTYPE") => {
             broken("holds something else than a conversation under this session's id")
         }
         Some("NOAUTH" | "WRONGPASS" | "NOPERM") => {
             broken("refused the user or password of its credential")
         }
-        _ if is_about_entry => broken("refused the user or password of its credential"),
+        _ if error.kind() == ErrorKind::AuthenticationFailed => {
+            broken("refused the user or password of its credential")
+        }
         Some(code) => broken(&format!("answered with the error {code}")),
         None => broken("broke off before it answered"),
     }

@@ -134,7 +134,7 @@ mod tests {
         let Err(error) = error else { panic!("a model passed as a moderation") };
         assert!(error.to_string().contains("needs a moderation, but a chat model"), "{error}");
         let error = build_error(
-            &crate::chains::NODES[0],
+            crate::chains::NODES[0],
             [
                 ("model", model()),
                 ("prompt", node(build(crate::prompts::NODES[0], []))),

@@ -153,6 +153,24 @@ async fn with_a_parser_the_answer_is_json_and_the_prompt_ends_with_its_instructi
 }
 
 #[tokio::test]
+async fn an_objection_is_a_text_even_where_a_parser_shapes_the_answers() {
+    let values = [("denyList", source("cats")), ("moderationErrorMessage", source("No cats."))];
+    let moderation = build(crate::moderation::NODES[0], values);
+    let model = FakeModel::saying("x");
+    let values = [
+        ("model", node(Instance::ChatModel(model.clone()))),
+        ("prompt", node(text_prompt("{x}", &json!({})))),
+        ("outputParser", parser(output_parsers::NODES[0])),
+        ("inputModeration", node(moderation)),
+    ];
+    let Instance::Runnable(chain) = build(&SPEC, values) else { panic!("a chain") };
+
+    let output = chain.run(&TestTurn::asking("cats").ctx(), false).await.unwrap();
+
+    assert_eq!(output, RunOutput::text("No cats."));
+}
+
+#[tokio::test]
 async fn an_author_can_place_the_instructions() {
     let model = FakeModel::saying("red");
     let values = [

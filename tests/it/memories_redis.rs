@@ -172,8 +172,9 @@ async fn a_server_that_is_not_there_is_told_before_the_model_is_asked() {
 
 #[tokio::test]
 async fn a_turn_that_redis_cannot_keep_is_not_answered() {
-    let redis = Arc::new(Mutex::new(Redis::start()));
-    let stage = Stage::at(&redis.lock().unwrap(), json!({})).await;
+    let redis = Redis::start();
+    let stage = Stage::at(&redis, json!({})).await;
+    let redis = Arc::new(Mutex::new(redis));
     let own = Arc::clone(&redis);
     stage.model.answer(move |_| {
         own.lock().unwrap().stop();

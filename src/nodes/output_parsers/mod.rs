@@ -11,13 +11,14 @@ mod zod;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::{ChatModel, Instance, OutputParser};
 use crate::model::{ChatRequest, ModelMessage, Part, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
-use serde_json::Value;
 
 /// The output parser nodes.
 pub const NODES: &[&NodeSpec] = &[
@@ -50,11 +51,16 @@ pub fn connected(inputs: &Inputs, name: &str) -> Result<Option<Arc<dyn OutputPar
 /// prompt of messages without one gets one.
 pub fn instruct(messages: &mut Vec<ModelMessage>, instructions: &str, is_one_text: bool) {
     let mut told = false;
-    for message in messages.iter_mut() {
-        if is_one_text || message.speaker == Speaker::System {
-            message.parts.push(Part::Text(format!("\n{instructions}")));
-            // One text, as a provider may take no second one beside it.
-            message.parts = vec![Part::Text(message.plain())];
+    let wanted = |message: &&mut ModelMessage| is_one_text || message.speaker == Speaker::System;
+    for message in messages.iter_mut().filter(wanted) {
+        let last = message.parts.iter_mut().rev();
+        let mut texts = last.filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Image { .. } => None,
+        });
+        if let Some(text) = texts.next() {
+            text.push('\n');
+            text.push_str(instructions);
             told = true;
         }
     }

@@ -281,4 +281,15 @@ mod tests {
             assert_eq!(can_stream(&flow, &flow.nodes[2]), expected, "{agent}, {parser}");
         }
     }
+
+    #[test]
+    fn an_output_parser_anywhere_keeps_a_flow_from_streaming() {
+        let mut flow = flow(&[("chatOpenAI", "Chat Models"), ("end", "Chains")], &[]);
+        let ending = flow.nodes[1].clone();
+        assert!(can_stream(&flow, &ending));
+        let mut parser = ending.clone();
+        parser.data.category = "Output Parsers".into();
+        flow.nodes.push(parser);
+        assert!(!can_stream(&flow, &ending));
+    }
 }

@@ -114,7 +114,7 @@ impl BoundTurn {
         for (place, node) in self.plan.nodes.iter().enumerate() {
             let mut next = self.instance(place, node, &built, ctx).await?;
             if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &next.instance) {
-                let text = chain.run(ctx, false).await?.stored_answer();
+                let text = chain.run(ctx, false).await?.prediction();
                 next.instance = Instance::Text(text.into());
             }
             built.push(next);

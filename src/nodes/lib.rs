@@ -24,6 +24,8 @@ pub mod inputs;
 pub mod instance;
 pub mod memory;
 pub mod model;
+pub mod moderation;
+pub mod output_parsers;
 pub mod prompts;
 pub mod registry;
 pub mod rich_text;

@@ -11,6 +11,8 @@ pub fn all() -> impl Iterator<Item = &'static NodeSpec> {
         crate::tools::NODES,
         crate::prompts::NODES,
         crate::memory::NODES,
+        crate::moderation::NODES,
+        crate::output_parsers::NODES,
         crate::document_loaders::NODES,
         crate::utilities::NODES,
     ]

@@ -29,6 +29,7 @@ use crate::spec::NodeSpec;
 /// Builds the context of one turn.
 pub(crate) struct TestTurn {
     ctx: TurnCtx,
+    turns: Vec<Arc<Turn>>,
 }
 
 impl TestTurn {
@@ -49,7 +50,7 @@ impl TestTurn {
             agents: AgentBudget::default(),
             services: Arc::new(FakeServices),
         };
-        Self { ctx }
+        Self { ctx, turns: Vec::new() }
     }
 
     /// Messages that the request brings.
@@ -67,7 +68,19 @@ impl TestTurn {
         let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
             Arc::new(Turn::whole(seq as u64, new_turn(question, answer)))
         });
-        self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
+        self.turns = turns.collect();
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
+        self
+    }
+
+    /// What memories kept beside stored turns, by the turn's place.
+    pub(crate) fn keeping(mut self, kept: &[(usize, Value)]) -> Self {
+        for (at, state) in kept {
+            let mut turn = (*self.turns[*at]).clone();
+            turn.body.memory_state = Some(state.clone());
+            self.turns[*at] = Arc::new(turn);
+        }
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
         self
     }
 
@@ -183,6 +196,12 @@ impl FakeModel {
         let asked = self.asked.lock().unwrap();
         assert_eq!(asked.len(), 1, "the model is called once");
         asked[0].messages.clone()
+    }
+
+    /// The messages of all its calls.
+    pub(crate) fn prompts(&self) -> Vec<Vec<ModelMessage>> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|request| request.messages.clone()).collect()
     }
 
     /// How often it was called.

@@ -9,6 +9,7 @@ pub mod flows;
 pub mod golden;
 pub mod http;
 pub mod raw;
+pub mod redis;
 pub mod scripted;
 pub mod scripted_wire;
 pub mod server;

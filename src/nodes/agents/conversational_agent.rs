@@ -20,8 +20,9 @@ use crate::chains::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
+use crate::moderation;
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::template::Template;
@@ -60,6 +61,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         model: inputs.chat_model("model")?,
         system: Template::parse(&system),
         rounds: Rounds::of(inputs)?,
+        moderations: moderation::connected(inputs, "inputModeration")?,
         node: format!("{} ({})", inputs.label, inputs.id),
     })))
 }
@@ -70,6 +72,7 @@ struct ConversationalAgent {
     model: Arc<dyn ChatModel>,
     system: Template,
     rounds: Rounds,
+    moderations: Vec<Arc<dyn Moderation>>,
     /// Label and id, for errors.
     node: String,
 }
@@ -168,9 +171,14 @@ impl Runnable for ConversationalAgent {
     fn run<'a>(
         &'a self,
         ctx: &'a TurnCtx,
-        _stream: bool,
+        stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(self.answer(ctx))
+        Box::pin(async move {
+            match moderation::objection(&self.moderations, ctx, stream).await? {
+                Some(objection) => Ok(RunOutput::text(objection)),
+                None => self.answer(ctx).await,
+            }
+        })
     }
 }
 

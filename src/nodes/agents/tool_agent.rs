@@ -16,8 +16,9 @@ use crate::chains::vision;
 use crate::ctx::{EventSink, TurnCtx};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
 use crate::model::{ChatReply, ChatRequest, ModelMessage, Part, Speaker, ToolCall};
+use crate::moderation;
 use crate::prompts::{AnyPrompt, ChatPrompt, value_text};
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
@@ -57,6 +58,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         model: inputs.chat_model("model")?,
         prompt,
         rounds: Rounds::of(inputs)?,
+        moderations: moderation::connected(inputs, "inputModeration")?,
         tells_steps: inputs.boolean("enableDetailedStreaming")?.unwrap_or(false),
         node: format!("{} ({})", inputs.label, inputs.id),
     })))
@@ -78,6 +80,7 @@ struct ToolAgent {
     model: Arc<dyn ChatModel>,
     prompt: Arc<ChatPrompt>,
     rounds: Rounds,
+    moderations: Vec<Arc<dyn Moderation>>,
     /// Whether a listening client hears of every step.
     tells_steps: bool,
     /// Label and id, for errors.
@@ -236,7 +239,12 @@ impl Runnable for ToolAgent {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(self.answer(ctx, stream))
+        Box::pin(async move {
+            match moderation::objection(&self.moderations, ctx, stream).await? {
+                Some(objection) => Ok(RunOutput::text(objection)),
+                None => self.answer(ctx, stream).await,
+            }
+        })
     }
 }
 

@@ -1,8 +1,15 @@
 //! Memories: which messages of a conversation go before the question. The
-//! session's actor owns the transcript; nothing here writes.
+//! session's actor owns the transcript; what a memory makes of it is kept
+//! beside the turn, and only a memory of another server writes elsewhere.
 
 mod buffer_memory;
 mod buffer_window_memory;
+mod conversation_summary_buffer_memory;
+mod conversation_summary_memory;
+mod redis_backed_chat_memory;
+mod redis_link;
+mod rolling_summary;
+mod stored_message;
 
 use parlor_schemas::Role;
 
@@ -13,7 +20,13 @@ use crate::model::{ModelMessage, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The memory nodes.
-pub const NODES: &[&NodeSpec] = &[&buffer_memory::SPEC, &buffer_window_memory::SPEC];
+pub const NODES: &[&NodeSpec] = &[
+    &buffer_memory::SPEC,
+    &buffer_window_memory::SPEC,
+    &conversation_summary_memory::SPEC,
+    &conversation_summary_buffer_memory::SPEC,
+    &redis_backed_chat_memory::SPEC,
+];
 
 /// Where a person typed a session into the flow; the engine reads it when it
 /// settles the session, a memory does not.

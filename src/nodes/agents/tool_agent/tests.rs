@@ -369,3 +369,29 @@ async fn the_steps_are_told_where_the_author_wants_them_told() {
     assert_eq!(told[1]["runId"], told[2]["runId"]);
     assert_eq!(told[1]["parentRunId"], told[0]["runId"]);
 }
+
+#[tokio::test]
+async fn a_moderation_answers_in_the_agents_place() {
+    let model = FakeModel::saying("never asked");
+    let denied = [("denyList", source("forbidden")), ("moderationErrorMessage", source("No."))];
+    let spec = crate::moderation::NODES.iter().find(|spec| spec.name == "inputModerationSimple");
+    let moderation = build(spec.unwrap(), denied);
+    let agent = build(
+        &SPEC,
+        [
+            ("model", node(Instance::ChatModel(model.clone()))),
+            ("memory", node(crate::test_support::build(memory_spec(), []))),
+            ("inputModeration", node(moderation)),
+        ],
+    );
+    let Instance::Runnable(agent) = agent else { panic!("an agent") };
+
+    let output = agent.run(&TestTurn::asking("a forbidden word").ctx(), false).await.unwrap();
+
+    assert_eq!(output, RunOutput::text("No."));
+    assert_eq!(model.n_calls(), 0);
+}
+
+fn memory_spec() -> &'static NodeSpec {
+    crate::registry::find("bufferMemory").unwrap()
+}

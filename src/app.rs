@@ -61,7 +61,11 @@ impl Application {
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
         let state = AppState {
-            flows: FlowCache::new(store.clone(), args.runtime_variables.clone()),
+            flows: FlowCache::new(
+                store.clone(),
+                args.runtime_variables.clone(),
+                args.overrides.into(),
+            ),
             store,
             supervisor,
             services: Arc::new(NodeServices::new(args.provider_urls.clone())),

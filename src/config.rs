@@ -7,6 +7,7 @@ use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
 use parlor_nodes::PROVIDERS;
 
+use crate::flow::overrides::OverrideRule;
 use crate::http::origins::{self, Origins};
 use crate::store::Durability;
 
@@ -46,6 +47,31 @@ impl From<DurabilityArg> for Durability {
         match arg {
             DurabilityArg::Always => Self::Always,
             DurabilityArg::Everysec => Self::EverySecond,
+        }
+    }
+}
+
+/// What requests may override at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OverridesArg {
+    /// What the chatflow enables; where it is silent, model parameters, prompts and memory
+    #[default]
+    Documented,
+    /// Only what the chatflow enables
+    Listed,
+    /// What the chatflow enables, credentials and addresses too: for callers that you trust
+    ListedWithSecrets,
+    /// Nothing
+    Closed,
+}
+
+impl From<OverridesArg> for OverrideRule {
+    fn from(arg: OverridesArg) -> Self {
+        match arg {
+            OverridesArg::Documented => Self::Documented,
+            OverridesArg::Listed => Self::Listed,
+            OverridesArg::ListedWithSecrets => Self::ListedWithSecrets,
+            OverridesArg::Closed => Self::Closed,
         }
     }
 }
@@ -92,6 +118,9 @@ pub struct ServeArgs {
     /// Seconds after which a reader that takes nothing of its answer has left
     #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub reader_timeout_s: u64,
+    /// What requests may override at most
+    #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
+    pub overrides: OverridesArg,
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,

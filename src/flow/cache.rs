@@ -9,7 +9,7 @@ use super::credentials;
 use super::door::Door;
 use super::file;
 use super::follow_up::FollowUp;
-use super::overrides::OverridePolicy;
+use super::overrides::{OverridePolicy, OverrideRule};
 use super::plan::{self, Plan};
 use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
@@ -37,6 +37,7 @@ pub struct FlowCache {
     store: Arc<Store>,
     /// Names of environment variables that runtime variables may read.
     runtime_variables: Vec<String>,
+    overrides: OverrideRule,
     ready: RwLock<Cached>,
 }
 
@@ -48,8 +49,8 @@ struct Cached {
 
 impl FlowCache {
     /// An empty cache over a store.
-    pub fn new(store: Arc<Store>, runtime_variables: Vec<String>) -> Self {
-        Self { store, runtime_variables, ready: RwLock::default() }
+    pub fn new(store: Arc<Store>, runtime_variables: Vec<String>, overrides: OverrideRule) -> Self {
+        Self { store, runtime_variables, overrides, ready: RwLock::default() }
     }
 
     /// The chatflow, compiled.
@@ -94,7 +95,7 @@ impl FlowCache {
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
-        let policy = OverridePolicy::of(&chatflow);
+        let policy = OverridePolicy::of(&chatflow, self.overrides);
         let door = Door::of(&chatflow);
         let uploads = upload_config(&chatflow)
             .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));

@@ -125,6 +125,7 @@ mod tests {
     use parlor_schemas::{Chatflow, ChatflowId, Timestamp};
     use serde_json::json;
 
+    use super::super::overrides::OverrideRule;
     use super::*;
 
     fn flow() -> FlowData {
@@ -149,7 +150,7 @@ mod tests {
         let now = Timestamp::from_millis(0);
         let mut row = Chatflow::new(ChatflowId::random(), "x".into(), "{}".into(), now);
         row.api_config = api_config.map(|config| config.to_string());
-        changeable(&flow(), &OverridePolicy::of(&row))
+        changeable(&flow(), &OverridePolicy::of(&row, OverrideRule::default()))
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::chatflows;
 use super::error::ApiError;
 use super::icons;
 use super::state::AppState;
-use crate::flow::overrides::OverridePolicy;
 use crate::flow::{changeable, file};
 
 /// Every node that Parlor runs.
@@ -42,7 +41,7 @@ pub async fn icon(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
 /// 404 for a credential that no node here uses.
 pub async fn credential_icon(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let mut kinds = registry::all().filter_map(|spec| spec.credential);
-    if kinds.any(|credential| credential.kind == name.as_str()) {
+    if kinds.any(|credential| credential.takes(&name)) {
         return Ok(picture(icons::CREDENTIAL));
     }
     Err(unknown("Credential", &name))
@@ -59,7 +58,8 @@ pub async fn flow_config(
     let chatflow = chatflows::find(&id, &state)?;
     let flow = file::parse_flow(&chatflow.flow_data)
         .map_err(|error| ApiError::new(ErrorCode::InvalidFlow, error.to_string()))?;
-    let rows = changeable::changeable(&flow, &OverridePolicy::of(&chatflow));
+    let ready = state.flows.get(chatflow.id)?;
+    let rows = changeable::changeable(&flow, &ready.policy);
     Ok(HttpResponse::Ok().json(rows))
 }
 

@@ -14,10 +14,12 @@
 //! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
+//! - [`blobs`]: uploaded files
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 
 mod api_keys;
+pub mod blobs;
 mod chatflows;
 mod commit;
 mod credentials;
@@ -54,6 +56,7 @@ pub use history::History;
 pub use messages::{MessageCursor, MessagePage, MessagePageQuery, Order};
 pub use variables::Variables;
 
+use blobs::Blobs;
 use deletions::Deletions;
 use disk::Disk;
 use lock::FolderLock;
@@ -87,11 +90,18 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Encrypts the credentials in place of the file `encryption.key`.
     pub secret: Option<String>,
+    /// Bytes that uploaded files may take together; 0 for no limit.
+    pub upload_quota: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { durability: Durability::Always, cache_bytes: 64 * 1024 * 1024, secret: None }
+        Self {
+            durability: Durability::Always,
+            cache_bytes: 64 * 1024 * 1024,
+            secret: None,
+            upload_quota: 0,
+        }
     }
 }
 
@@ -120,6 +130,7 @@ impl Store {
         let mut lock = FolderLock::take(data_dir)?;
         let disk = Arc::new(Disk::open(data_dir.join("sled"), options.cache_bytes)?);
         check_format(&disk, &mut lock)?;
+        let blobs = Blobs::open(data_dir, options.upload_quota)?;
         let deletions = Arc::new(Deletions::default());
         let (queue, receiver) = Queue::new();
         let queue = Arc::new(queue);
@@ -130,7 +141,7 @@ impl Store {
         Ok(Self {
             chatflows: Chatflows::new(table("chatflows"), table("bindings")),
             variables: Variables::new(table("variables")),
-            history: History { disk, deletions, queue },
+            history: History { disk, deletions, queue, blobs },
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -141,6 +152,11 @@ impl Store {
     /// The message history, as the session actors and the Message API use it.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The uploaded files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.history.blobs
     }
 
     /// The chatflows and the credentials bound to their nodes.

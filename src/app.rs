@@ -43,6 +43,7 @@ impl Application {
         let options = StoreOptions {
             durability: args.durability.into(),
             secret: args.secret_key.clone(),
+            upload_quota: args.upload_quota as u64,
             ..StoreOptions::default()
         };
         let folder = data_dir.to_owned();
@@ -56,13 +57,15 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
+        let blobs = store.blobs().clone();
         let state = AppState {
             flows: FlowCache::new(store.clone(), args.runtime_variables.clone()),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone())),
+            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             body_limit: args.body_limit,
+            image_limit: args.image_limit,
         };
         Ok(Self {
             data_dir: data_dir.to_owned(),

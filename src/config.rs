@@ -65,7 +65,7 @@ pub struct ServeArgs {
     /// Secret that encrypts stored credentials, in place of the file encryption.key
     #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
     pub secret_key: Option<String>,
-    /// Address of a provider, NAME=URL (openai, anthropic, ollama); may be repeated
+    /// Address of a provider, NAME=URL (openai, anthropic, ollama, groq, assemblyai, azure-speech); may be repeated
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url)]
     pub provider_urls: Vec<(String, String)>,
     /// When an acknowledged turn is on the disk
@@ -74,6 +74,12 @@ pub struct ServeArgs {
     /// Largest request body, such as 50mb
     #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", default_value = "50mb", value_parser = size)]
     pub body_limit: usize,
+    /// Largest uploaded image, such as 5mb
+    #[arg(long, env = "PARLOR_IMAGE_LIMIT", default_value = "5mb", value_parser = size)]
+    pub image_limit: usize,
+    /// Space for all uploaded files together, such as 20gb; 0 for no limit
+    #[arg(long, env = "PARLOR_UPLOAD_QUOTA", default_value = "0", value_parser = size)]
+    pub upload_quota: usize,
     /// Turns that may run or wait at the same time
     #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
     pub max_turns: usize,
@@ -101,10 +107,14 @@ impl ServeArgs {
     }
 }
 
+/// Providers whose address the operator may set.
+const PROVIDERS: [&str; 6] =
+    ["openai", "anthropic", "ollama", "groq", "assemblyai", "azure-speech"];
+
 fn provider_url(text: &str) -> Result<(String, String), String> {
     let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
-    if !matches!(name, "openai" | "anthropic" | "ollama") {
-        return Err(format!("{name} is no provider; known are openai, anthropic, ollama"));
+    if !PROVIDERS.contains(&name) {
+        return Err(format!("{name} is no provider; known are {}", PROVIDERS.join(", ")));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err("the address must start with http:// or https://".into());

@@ -9,6 +9,7 @@ use super::credentials;
 use super::file;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
+use super::speech::{self, Speech};
 use crate::store::Store;
 
 /// A chatflow with what a request needs of it, ready at hand.
@@ -21,6 +22,8 @@ pub struct ReadyFlow {
     pub policy: OverridePolicy,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
+    /// What turns recordings into words, where the chatflow has one.
+    pub speech: Option<Arc<Speech>>,
 }
 
 /// The cache.
@@ -85,7 +88,8 @@ impl FlowCache {
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
         let policy = OverridePolicy::of(&chatflow);
-        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+        let speech = speech::of(&chatflow, &self.store).map(Arc::new);
+        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?), speech })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

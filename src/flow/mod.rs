@@ -10,6 +10,7 @@
 //! - [`plan`]: the compiled flow
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
+//! - [`uploads`]: what a request brings beside its words; [`speech`]: words out of recordings
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`cache`]: compiled plans by chatflow
 
@@ -20,5 +21,7 @@ pub mod graph;
 pub mod overrides;
 pub mod plan;
 pub mod run;
+pub mod speech;
 pub mod text;
 mod transcript;
+pub mod uploads;

@@ -5,7 +5,8 @@
 //! - [`routes`]: the table of all routes, each with its policy
 //! - [`gate`]: who may call what, decided before a body is read
 //! - [`error`]: errors as Flowise's JSON body
-//! - [`body`]: bodies within their limits
+//! - [`body`]: bodies within their limits; [`multipart`]: those with files;
+//!   [`form`]: fields of forms as JSON
 //! - [`state`]: what handlers share
 //! - then one file per API
 
@@ -15,8 +16,10 @@ pub mod chatflows;
 pub mod chatmessage;
 pub mod credentials;
 pub mod error;
+pub mod form;
 pub mod gate;
 pub mod misc;
+pub mod multipart;
 pub mod prediction;
 pub mod routes;
 pub mod sse;

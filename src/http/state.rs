@@ -25,6 +25,8 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// Largest body in bytes.
     pub body_limit: usize,
+    /// Largest uploaded image in bytes.
+    pub image_limit: usize,
 }
 
 impl AppState {

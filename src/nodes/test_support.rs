@@ -36,6 +36,7 @@ impl TestTurn {
             question: question.into(),
             history: Arc::new([]),
             uploads: Arc::new([]),
+            sees_images: false,
             transcript: Arc::new(FakeTranscript::default()),
             events: EventSink::none(),
             cancel: CancellationToken::new(),

@@ -3,6 +3,7 @@
 
 mod buffer_memory;
 mod buffer_window_memory;
+mod files;
 
 use parlor_schemas::Role;
 
@@ -39,9 +40,13 @@ async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessag
         };
         messages.push(ModelMessage::text(speaker, item.content.as_str()));
     }
-    for turn in turns {
-        messages.push(ModelMessage::text(Speaker::User, turn.body.question.as_str()));
+    let given = messages.len();
+    let mut room = files::Room::default();
+    // From the newest on, which has the first claim on the room for files.
+    for turn in turns.iter().rev() {
         messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+        messages.push(files::question(turn, ctx, &mut room).await);
     }
+    messages[given..].reverse();
     Ok(messages)
 }

@@ -11,9 +11,11 @@
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`uploads`]: what a request brings beside its words; [`speech`]: words out of recordings
+//! - [`attachments`]: files whose text a client asks for
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`cache`]: compiled plans by chatflow
 
+pub mod attachments;
 pub mod cache;
 pub mod credentials;
 pub mod file;

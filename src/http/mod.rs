@@ -11,11 +11,13 @@
 //! - then one file per API
 
 pub mod apikey;
+pub mod attachments;
 pub mod body;
 pub mod chatflows;
 pub mod chatmessage;
 pub mod credentials;
 pub mod error;
+pub mod files;
 pub mod form;
 pub mod gate;
 pub mod misc;

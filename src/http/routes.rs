@@ -6,7 +6,7 @@ use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{apikey, attachments, chatflows, chatmessage, credentials, files, misc, prediction};
 
 /// One line of the table.
 pub struct Entry {
@@ -36,6 +36,10 @@ pub const TABLE: &[Entry] = &[
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/prediction/{id}", Policy::FlowKey, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/get-upload-file", Policy::Public, files::get),
+    route!("OPTIONS", "/api/v1/get-upload-file", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/attachments/{id}/{chatId}", Policy::FlowKey, attachments::create),
+    route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
@@ -96,6 +100,10 @@ mod tests {
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("GET", "/api/v1/get-upload-file"),
+                ("OPTIONS", "/api/v1/get-upload-file"),
+                ("POST", "/api/v1/attachments/{id}/{chatId}"),
+                ("OPTIONS", "/api/v1/attachments/{id}/{chatId}"),
             ]
         );
     }

@@ -21,6 +21,9 @@ const MAX_EARLIER_BYTES: usize = 32 << 20;
 /// Longest URL of an image; it is stored with the turn.
 const MAX_URL_BYTES: usize = 8 * 1024;
 
+/// Longest MIME type.
+const MAX_MIME_BYTES: usize = 200;
+
 /// What a model takes as an image where its node allows images.
 const IMAGE_TYPES: &[&str] = &["image/gif", "image/jpeg", "image/jpg", "image/png", "image/webp"];
 
@@ -174,6 +177,7 @@ impl Desk {
         let has_row = given.is_some();
         for (index, upload) in given.into_iter().flatten().enumerate() {
             let field = Field { index };
+            field.check_mime(&upload)?;
             let row = match upload.kind.as_str() {
                 "file" | "file:rag" | "audio" => self.data(upload, &field, &mut received)?,
                 "stored-file" => self.again(upload, &field, &mut received)?,
@@ -228,6 +232,9 @@ impl Desk {
         field: &Field,
         received: &mut Received,
     ) -> Result<Value, Fault> {
+        if !upload.name.is_empty() {
+            field.name(&upload)?;
+        }
         let url = upload.data.as_deref().unwrap_or_default();
         let is_web = url.starts_with("https://") || url.starts_with("http://");
         if !is_web || url.len() > MAX_URL_BYTES || reqwest::Url::parse(url).is_err() {
@@ -339,6 +346,15 @@ struct Field {
 impl Field {
     fn bad(&self, key: &str, problem: &str) -> Fault {
         bad(format!("uploads[{}].{key} {problem}", self.index))
+    }
+
+    /// It is stored, and a part of the data URI that a model gets.
+    fn check_mime(&self, upload: &Upload) -> Result<(), Fault> {
+        let is_plain = upload.mime.chars().all(|ch| ch.is_ascii_graphic() || ch == ' ');
+        if is_plain && upload.mime.len() <= MAX_MIME_BYTES && !upload.mime.contains(',') {
+            return Ok(());
+        }
+        Err(self.bad("mime", "is no MIME type"))
     }
 
     fn name(&self, upload: &Upload) -> Result<BlobName, Fault> {

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
+use parlor_nodes::speech::is_transcribed;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
 };
@@ -89,7 +90,7 @@ fn bind(
 /// turns speech into text.
 fn question(prediction: &PredictionRequest, flow: &ReadyFlow) -> Result<String, ApiError> {
     let is_spoken = flow.speech.is_some()
-        && prediction.uploads.iter().flatten().any(|upload| upload.mime.starts_with("audio/"));
+        && prediction.uploads.iter().flatten().any(|upload| is_transcribed(&upload.mime));
     match &prediction.question {
         Some(question) => Ok(question.clone()),
         None if is_spoken => Ok(String::new()),

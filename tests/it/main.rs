@@ -15,6 +15,7 @@ mod support;
 
 mod access;
 mod access_paths;
+mod attachments;
 mod bad_input;
 mod failures;
 mod failures_leaving;

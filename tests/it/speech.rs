@@ -131,6 +131,10 @@ async fn without_speech_to_text_a_recording_brings_no_question() {
     let body = json!({"uploads": recording()});
     let message = stage.server.ask(stage.flow("b-conversation"), &body).await.expect_error(400);
     assert!(message.contains("question"), "{message}");
+    let mut body = json!({"uploads": recording()});
+    body["uploads"][0]["mime"] = json!("audio/mpeg");
+    stage.server.ask(stage.flow("f-speech"), &body).await.expect_error(400);
+    assert!(stage.model.take_received().is_empty(), "nothing was asked");
 }
 
 #[tokio::test]

@@ -36,13 +36,17 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// The clip, if its type is one that is transcribed: `audio/webm`,
-    /// `audio/mp4` or `audio/ogg`, whatever parameters follow.
+    /// The clip, if its type is one that is transcribed.
     pub fn of(name: &str, mime: &str, bytes: impl Into<Bytes>) -> Option<Self> {
-        let kind = mime.split(';').next().unwrap_or_default().trim();
-        matches!(kind, "audio/webm" | "audio/mp4" | "audio/ogg")
-            .then(|| Self { name: name.to_owned(), bytes: bytes.into() })
+        is_transcribed(mime).then(|| Self { name: name.to_owned(), bytes: bytes.into() })
     }
+}
+
+/// Whether recordings of a type are transcribed: `audio/webm`, `audio/mp4` and
+/// `audio/ogg`, whatever parameters follow.
+pub fn is_transcribed(mime: &str) -> bool {
+    let kind = mime.split(';').next().unwrap_or_default().trim();
+    matches!(kind, "audio/webm" | "audio/mp4" | "audio/ogg")
 }
 
 /// A provider of speech to text.

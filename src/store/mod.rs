@@ -138,8 +138,11 @@ impl Store {
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
+        // A row that cannot be read is no reason to delete its files.
+        blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
         Ok(Self {
-            chatflows: Chatflows::new(table("chatflows"), table("bindings")),
+            chatflows,
             variables: Variables::new(table("variables")),
             history: History { disk, deletions, queue, blobs },
             credentials,

@@ -32,3 +32,4 @@ mod start_and_stop;
 mod templates;
 mod tidy;
 mod uploads;
+mod uploads_paths;

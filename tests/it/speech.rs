@@ -1,10 +1,16 @@
 //! Speech to text: words out of recordings, inside the turn that brings them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::replay::{LOCAL_AI_KEY, SENTENCE, Stage, assert_same_answer, assert_same_upstream};
 use crate::support::scripted::{Answer, Received, words};
-use crate::support::{Aimock, Flow, Options, Parlor, Scripted, golden};
+use crate::support::{Aimock, Flow, Options, Parlor, Scripted, eventually, golden};
+
+/// How soon after its client has left a call must be gone.
+const SOON: Duration = Duration::from_secs(2);
+const START: Duration = Duration::from_secs(10);
 
 const HEARD: &str = "transcribed words from the mock";
 
@@ -123,6 +129,24 @@ async fn a_failing_provider_is_a_502_that_tells_no_key_and_stores_nothing() {
     let path =
         format!("/api/v1/get-upload-file?chatflowId={flow}&chatId=failed&fileName=audio.webm");
     stage.server.anyone().get(&path).await.expect_error(404);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_transcription_with_it() {
+    let stage = stage().await;
+    let flow = stage.flow("f-speech");
+    stage.model.answer(|_| Answer::Hang);
+    let path = format!("/api/v1/prediction/{flow}");
+    let body = json!({"uploads": recording(), "chatId": "left", "streaming": true});
+    let caller = stage.server.anyone();
+    let asking = tokio::spawn(async move { caller.open_post(&path, &body).await });
+    assert!(eventually(START, async || stage.model.n_open() == 1).await, "nothing was asked");
+    asking.abort();
+    assert!(eventually(SOON, async || stage.model.n_open() == 0).await, "the call goes on");
+    assert_eq!(stage.server.messages(flow, "sessionId=left").await, []);
+    let blobs = stage.server.folder().path().join("blobs/staging");
+    let is_clean = async || blobs.read_dir().unwrap().next().is_none();
+    assert!(eventually(SOON, is_clean).await, "the recording stays");
 }
 
 #[tokio::test]

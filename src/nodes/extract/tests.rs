@@ -162,6 +162,61 @@ fn bombs_hit_a_cap() {
     assert_eq!(text_of("a.xlsx", "", &file), Err(ExtractError::TooLarge));
 }
 
+/// A PDF of these objects, whose cross-references the reader finds by itself.
+fn raw_pdf(objects: &[String]) -> Vec<u8> {
+    let mut bytes = b"%PDF-1.5\n".to_vec();
+    let mut places = Vec::new();
+    for (index, object) in objects.iter().enumerate() {
+        places.push(bytes.len());
+        bytes.extend_from_slice(format!("{} 0 obj\n{object}\nendobj\n", index + 1).as_bytes());
+    }
+    let xref = bytes.len();
+    let mut tail = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
+    for place in places {
+        tail.push_str(&format!("{place:010} 00000 n \n"));
+    }
+    tail.push_str(&format!("trailer\n<</Size {} /Root 1 0 R>>\n", objects.len() + 1));
+    tail.push_str(&format!("startxref\n{xref}\n%%EOF"));
+    bytes.extend_from_slice(tail.as_bytes());
+    bytes
+}
+
+#[test]
+fn a_pdf_whose_objects_lead_in_circles_is_read_to_an_end() {
+    let catalog = "<</Type/Catalog/Pages 2 0 R>>".to_owned();
+    let page = |parent: &str, rest: &str| format!("<</Type/Page/Parent {parent} {rest}>>");
+    let kids = |kids: &str| format!("<</Type/Pages/Count 1/Kids[{kids}]/Parent 2 0 R>>");
+    let deep = |n: usize| {
+        let tree = (0..n).map(|at| format!("<</Type/Pages/Count 1/Kids[{} 0 R]>>", at + 3));
+        [catalog.clone()].into_iter().chain(tree).collect::<Vec<_>>()
+    };
+    let chain = |n: usize| {
+        let refs = (0..n).map(|at| format!("{} 0 R", at + 5));
+        let first =
+            [catalog.clone(), kids("3 0 R"), page("2 0 R", "/Contents 4 0 R/Resources 4 0 R")];
+        first.into_iter().chain(refs).collect::<Vec<_>>()
+    };
+    for objects in [
+        vec![catalog.clone(), kids("2 0 R")],
+        vec![catalog.clone(), kids("3 0 R 3 0 R"), page("3 0 R", "/Contents 3 0 R")],
+        vec![catalog.clone(), kids("3 0 R"), page("2 0 R", "/Contents[4 0 R]"), "4 0 R".into()],
+        vec![
+            catalog.clone(),
+            kids("3 0 R"),
+            page("2 0 R", "/Resources 4 0 R"),
+            "5 0 R".into(),
+            "4 0 R".into(),
+        ],
+        vec!["1 0 R".to_owned()],
+        deep(20_000),
+        chain(20_000),
+        vec![catalog.clone(), kids("3 0 R"), page("2 0 R", &"[".repeat(100_000))],
+        vec![catalog.clone(), kids("3 0 R"), page("2 0 R", &"<</A".repeat(50_000))],
+    ] {
+        let _ = text_of("a.pdf", "", &raw_pdf(&objects));
+    }
+}
+
 #[test]
 fn entities_are_not_expanded() {
     let body = r#"<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY x SYSTEM "file:///etc/passwd">]>

@@ -71,6 +71,18 @@ impl Blobs {
         Ok(Self(Arc::new(inner)))
     }
 
+    /// Removes the files of chatflows that are no more: a turn that ended while
+    /// its chatflow was deleted may have left some.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(super) fn sweep(&self, is_gone: impl Fn(ChatflowId) -> bool) -> Result<(), StoreError> {
+        let folders = tree::folders(&self.0.root);
+        let folders = folders.map_err(StoreError::io("listing the folder of uploads"))?;
+        let chatflows = folders.iter().filter_map(|name| ChatflowId::parse(name).ok());
+        chatflows.filter(|id| is_gone(*id)).try_for_each(|id| self.remove_chatflow(id))
+    }
+
     /// Writes a file that [`StagedBlob::keep`] puts in its place.
     ///
     /// # Errors

@@ -136,6 +136,16 @@ fn removing_one_chat_leaves_the_others() {
 }
 
 #[test]
+fn the_files_of_a_chatflow_that_is_gone_are_swept() {
+    let place = Place::with_quota(0);
+    place.put("a.txt", b"one").unwrap();
+    place.blobs.sweep(|_| false).unwrap();
+    assert!(place.blobs.has_files(place.chatflow));
+    place.blobs.sweep(|id| id == place.chatflow).unwrap();
+    assert!(!place.blobs.has_files(place.chatflow));
+}
+
+#[test]
 fn the_quota_counts_what_lies_there_and_is_given_back() {
     let place = Place::with_quota(10);
     place.put("a.txt", b"12345678").unwrap();

@@ -124,6 +124,12 @@ pub(super) fn n_bytes_below(at: impl AsFd) -> io::Result<u64> {
     Ok(n_bytes)
 }
 
+/// The names of the folders in a folder.
+pub(super) fn folders(at: impl AsFd) -> io::Result<Vec<String>> {
+    let folders = entries(at)?.into_iter().filter(|(_, kind, _)| *kind == FileType::Directory);
+    Ok(folders.map(|(name, _, _)| name).collect())
+}
+
 /// What is in a folder: name, kind and length.
 fn entries(at: impl AsFd) -> io::Result<Vec<(String, FileType, u64)>> {
     let mut all = Vec::new();

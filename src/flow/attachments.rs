@@ -87,7 +87,7 @@ impl Rules {
     }
 }
 
-/// The types of Flowise's settings by extension.
+/// The types of Flowise's settings by extension, where it has one name for it.
 fn mime_of(name: &str) -> Option<&'static str> {
     const OFFICE: [&str; 3] = [
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -102,9 +102,7 @@ fn mime_of(name: &str) -> Option<&'static str> {
         "json" => "application/json",
         "md" => "text/markdown",
         "pdf" => "application/pdf",
-        "sql" => "application/sql",
         "txt" => "text/plain",
-        "xml" => "application/xml",
         "docx" => OFFICE[0],
         "xlsx" => OFFICE[1],
         "pptx" => OFFICE[2],

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::replay::{Stage, assert_same_answer, assert_same_upstream};
-use crate::support::{Flow, Options, Parlor, Reply, Scripted, golden};
+use crate::support::{Options, Parlor, Reply, golden};
 
 type File<'a> = (&'a str, &'a str, &'a [u8]);
 
@@ -129,14 +129,14 @@ async fn a_broken_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_whatever_it_says_of_its_length() {
-    let model = Scripted::saying("never").await;
+async fn a_body_over_the_limit_or_a_packed_one_is_refused() {
     let server = Parlor::start_with(Options::default().env("FLOWISE_FILE_SIZE_LIMIT", "10kb"));
-    let flow = Flow(json!({"nodes": [], "edges": []}));
-    let flow = server.install("limited", &flow).await;
+    let row = json!({"name": "limited", "flowData": "{\"nodes\": [], \"edges\": []}"});
+    let flow = server.install_row(&row).await;
     let path = format!("/api/v1/prediction/{flow}");
     let bytes = vec![b'x'; 20 << 10];
     let files: [File<'_>; 1] = [("a.txt", "text/plain", &bytes)];
     server.anyone().post_form(&path, &[("question", "q")], &files).await.expect_error(413);
-    assert!(model.take_received().is_empty());
+    let packed = server.anyone().with("content-encoding", "gzip");
+    packed.post_form(&path, &[("question", "q")], &[NOTE]).await.expect_error(415);
 }

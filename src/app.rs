@@ -47,6 +47,7 @@ impl Application {
         let options = StoreOptions {
             durability: args.durability.into(),
             secret: args.secret_key.clone(),
+            upload_quota: args.upload_quota as u64,
             ..StoreOptions::default()
         };
         let folder = data_dir.to_owned();
@@ -60,6 +61,7 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
+        let blobs = store.blobs().clone();
         let state = AppState {
             flows: FlowCache::new(
                 store.clone(),
@@ -68,7 +70,7 @@ impl Application {
             ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone())),
+            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
@@ -78,6 +80,7 @@ impl Application {
             public_origins: args.cors_origins.clone(),
             operator_origins: args.operator_origins.clone(),
             body_limit: args.body_limit,
+            image_limit: args.image_limit,
         };
         Ok(Self {
             data_dir: data_dir.to_owned(),

@@ -103,6 +103,12 @@ pub struct ServeArgs {
     /// Largest request body, such as 50mb
     #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", default_value = "50mb", value_parser = size)]
     pub body_limit: usize,
+    /// Largest uploaded image, such as 5mb
+    #[arg(long, env = "PARLOR_IMAGE_LIMIT", default_value = "5mb", value_parser = size)]
+    pub image_limit: usize,
+    /// Space for all uploaded files together, such as 20gb; 0 for no limit
+    #[arg(long, env = "PARLOR_UPLOAD_QUOTA", default_value = "0", value_parser = size)]
+    pub upload_quota: usize,
     /// Turns that may run or wait at the same time
     #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
     pub max_turns: usize,

@@ -31,11 +31,16 @@ pub struct Upload {
     #[serde(default)]
     pub data: Option<String>,
     /// File name as the client gave it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pub name: String,
     /// MIME type as the client gave it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pub mime: String,
+}
+
+/// Clients send `null` for what they do not know.
+fn text_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A prediction request whose every field has its type.

@@ -167,8 +167,9 @@ impl Turn {
 
     /// About how many bytes the turn takes in memory.
     pub fn weight(&self) -> usize {
-        let kept = self.body.memory_state.as_ref().map_or(0, text_weight);
-        std::mem::size_of::<Self>() + self.body.question.len() + self.body.answer.len() + kept
+        let body = &self.body;
+        let kept = body.memory_state.iter().chain(&body.file_uploads).map(text_weight);
+        std::mem::size_of::<Self>() + body.question.len() + body.answer.len() + kept.sum::<usize>()
     }
 }
 

@@ -11,6 +11,7 @@ use super::file;
 use super::follow_up::FollowUp;
 use super::overrides::{OverridePolicy, OverrideRule};
 use super::plan::{self, Plan};
+use super::speech::{self, Speech};
 use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
@@ -30,6 +31,8 @@ pub struct ReadyFlow {
     pub variables: Arc<HashMap<String, String>>,
     /// What people may upload.
     pub uploads: Result<UploadConfig, Fault>,
+    /// What turns recordings into words, where the chatflow has one.
+    pub speech: Option<Arc<Speech>>,
 }
 
 /// The cache.
@@ -99,8 +102,9 @@ impl FlowCache {
         let door = Door::of(&chatflow);
         let uploads = upload_config(&chatflow)
             .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));
+        let speech = speech::of(&chatflow, &self.store).map(Arc::new);
         let variables = Arc::new(self.variables()?);
-        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables, uploads })
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables, uploads, speech })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

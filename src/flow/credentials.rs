@@ -34,6 +34,36 @@ pub fn bind(
     }
 }
 
+/// The secrets of a chatflow's speech to text: the credential that it names,
+/// or, where it names none, the only one of the kind or the environment's.
+///
+/// # Errors
+/// The sentence that says how to give them.
+pub fn for_speech(
+    named: Option<&str>,
+    spec: &CredentialSpec,
+    store: &Store,
+) -> Result<Secrets, String> {
+    let found = match named {
+        Some(id) => Uuid::try_parse(id).ok().and_then(|id| read(id, store)),
+        None => only_one(spec, store),
+    };
+    match found {
+        Some(credential) => {
+            Some(Secrets { fields: credential.plain_data, from_environment: false })
+        }
+        None if named.is_none() => from_environment(spec),
+        None => None,
+    }
+    .ok_or_else(|| {
+        format!(
+            "speech to text has no usable {} credential: store one with POST /api/v1/credentials \
+             and choose it in the chatflow's settings",
+            spec.kind
+        )
+    })
+}
+
 fn by_id_or_name(wanted: &str, spec: &CredentialSpec, store: &Store) -> Option<Credential> {
     let listed = store.credentials().list().ok()?;
     let info = listed.into_iter().find(|info| {

@@ -23,6 +23,17 @@ pub struct Overrides {
     pub variables: Map<String, Value>,
     /// Values of `{{$flow.name}}`: every plain key of the request's overrideConfig.
     pub flow: Map<String, Value>,
+    /// Files of a multipart body, for the nodes that load files.
+    pub files: Vec<FileInput>,
+}
+
+/// A file of the request's chat that goes into an input of every node that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInput {
+    /// Name of the input, `txtFile` say.
+    pub input: &'static str,
+    /// Name of the file, as the client gave it.
+    pub name: String,
 }
 
 /// What the operator lets requests change at most.

@@ -3,20 +3,22 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
+use parlor_nodes::speech::is_transcribed;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
     TraceId,
 };
 use tokio::sync::mpsc;
 
-use super::body;
 use super::error::ApiError;
+use super::multipart;
 use super::sse;
 use super::state::AppState;
 use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::overrides;
 use crate::flow::plan::Plan;
 use crate::flow::run::BoundTurn;
+use crate::flow::uploads::{self, FormFile, TurnUploads};
 
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
@@ -56,8 +58,8 @@ async fn predict(
 ) -> Result<HttpResponse, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
-    let body = body::read(&request, payload, state.body_limit).await?;
-    let prediction = PredictionRequest::from_json(body)?;
+    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
+    let prediction = PredictionRequest::from_json(incoming.body)?;
     let flow = state.flows.get(id)?;
     let plan = flow.plan.clone()?;
     let streams = prediction.streaming && plan.can_stream;
@@ -68,7 +70,7 @@ async fn predict(
         (EventSink::none(), None)
     };
     let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
-    let turn = bind(&state, &flow, &plan, prediction, arrival, events)?;
+    let turn = bind(&state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
         Some(receiver) => sse::respond(receiver, pending, state.streams.heartbeat).await,
@@ -94,21 +96,25 @@ fn bind(
     flow: &ReadyFlow,
     plan: &std::sync::Arc<Plan>,
     prediction: PredictionRequest,
+    files: Vec<FormFile>,
     arrival: Arrival,
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
-    let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
+    let mut overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
+    overrides.files = uploads::file_inputs(&files);
     let chat_id = prediction.settle_chat_id();
     let session = session(&prediction, arrival.door, plan, &chat_id)?;
-    let missing = || ApiError::bad("question is missing: send {\"question\": \"...\"}");
+    let question = question(&prediction, flow)?;
+    let blobs = state.store.blobs().clone();
     Ok(BoundTurn {
         plan: plan.clone(),
         key: SessionKey { chatflow: flow.chatflow.id, session },
         chat_id,
         chat_type: arrival.door,
-        question: prediction.question.ok_or_else(missing)?,
+        question,
         history: prediction.history,
-        uploads: prediction.uploads.unwrap_or_default(),
+        uploads: TurnUploads::new(prediction.uploads, files, blobs, state.image_limit),
+        speech: flow.speech.clone(),
         overrides,
         variables: flow.variables.clone(),
         lead_email: prediction.lead_email,
@@ -119,6 +125,18 @@ fn bind(
         store: state.store.history().clone(),
         services: state.services.clone(),
     })
+}
+
+/// The person's words. A recording may bring them instead, where the chatflow
+/// turns speech into text.
+fn question(prediction: &PredictionRequest, flow: &ReadyFlow) -> Result<String, ApiError> {
+    let is_spoken = flow.speech.is_some()
+        && prediction.uploads.iter().flatten().any(|upload| is_transcribed(&upload.mime));
+    match &prediction.question {
+        Some(question) => Ok(question.clone()),
+        None if is_spoken => Ok(String::new()),
+        None => Err(ApiError::bad("question is missing: send {\"question\": \"...\"}")),
+    }
 }
 
 /// The request's session, else its chat, else the one typed on the memory

@@ -9,8 +9,8 @@ use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
 use super::{
-    abort, apikey, chatflow_import, chatflows, chatmessage, credentials, feedback, key_import,
-    leads, misc, nodes, prediction, variables, widget,
+    abort, apikey, attachments, chatflow_import, chatflows, chatmessage, credentials, feedback,
+    files, key_import, leads, misc, nodes, prediction, variables, widget,
 };
 
 /// One line of the table.
@@ -67,6 +67,10 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/leads/{id}", OPERATOR, leads::list),
     route!("PUT", "/api/v1/chatmessage/abort/{id}/{chat}", Policy::FlowKeyInHandler, abort::abort),
     route!("OPTIONS", "/api/v1/chatmessage/abort/{id}/{chat}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/get-upload-file", Policy::Public, files::get),
+    route!("OPTIONS", "/api/v1/get-upload-file", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/attachments/{id}/{chatId}", Policy::FlowKey, attachments::create),
+    route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
@@ -173,6 +177,10 @@ mod tests {
                 ("OPTIONS", "/api/v1/chatmessage/abort/{id}/{chat}"),
                 ("GET", "/api/v1/node-icon/{name}"),
                 ("GET", "/api/v1/components-credentials-icon/{name}"),
+                ("GET", "/api/v1/get-upload-file"),
+                ("OPTIONS", "/api/v1/get-upload-file"),
+                ("POST", "/api/v1/attachments/{id}/{chatId}"),
+                ("OPTIONS", "/api/v1/attachments/{id}/{chatId}"),
             ]
         );
     }

@@ -45,6 +45,8 @@ pub struct AppState {
     pub operator_origins: Origins,
     /// Largest body in bytes.
     pub body_limit: usize,
+    /// Largest uploaded image in bytes.
+    pub image_limit: usize,
 }
 
 impl AppState {

@@ -23,6 +23,29 @@ pub trait Services: Send + Sync {
     /// The address that the operator set for a provider of
     /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
+
+    /// A file that an earlier request of a chat brought; `None` when it is
+    /// gone, cannot be read, or is longer than `most` bytes.
+    fn stored_file<'a>(
+        &'a self,
+        _file: StoredFile<'a>,
+        _most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Which file of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredFile<'a> {
+    /// The chatflow.
+    pub chatflow: ChatflowId,
+    /// The chat that it was brought to.
+    pub chat: &'a ChatId,
+    /// Its name, as the client gave it.
+    pub name: &'a str,
+    /// Whether the text that a model was shown of it is wanted instead of its bytes.
+    pub as_text: bool,
 }
 
 /// The stored conversation, newest part in memory, the rest on disk.
@@ -46,6 +69,8 @@ pub struct TurnCtx {
     pub history: Arc<[HistoryItem]>,
     /// What the person uploaded.
     pub uploads: Arc<[Upload]>,
+    /// Whether a chat model of the flow takes images.
+    pub sees_images: bool,
     /// The stored conversation.
     pub transcript: Arc<dyn Transcript>,
     /// Where events for the client go.

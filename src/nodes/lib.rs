@@ -12,6 +12,7 @@
 //! - [`model`]: the chat model's request and reply
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
+//! - [`extract`]: the text of files; [`speech`]: words out of recordings
 //! - then one folder per category of Flowise's palette
 
 pub mod agents;
@@ -20,6 +21,7 @@ pub mod chat_models;
 pub mod ctx;
 pub mod document_loaders;
 pub mod error;
+pub mod extract;
 pub mod inputs;
 pub mod instance;
 pub mod memory;
@@ -30,6 +32,7 @@ pub mod prompts;
 pub mod registry;
 pub mod rich_text;
 pub mod spec;
+pub mod speech;
 pub mod template;
 #[cfg(test)]
 mod test_support;

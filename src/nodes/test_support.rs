@@ -42,6 +42,7 @@ impl TestTurn {
             question: question.into(),
             history: Arc::new([]),
             uploads: Arc::new([]),
+            sees_images: false,
             transcript: Arc::new(FakeTranscript::default()),
             events: EventSink::none(),
             cancel: CancellationToken::new(),

@@ -14,11 +14,13 @@
 //! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
+//! - [`blobs`]: uploaded files
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 //! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
 
 mod api_keys;
+pub mod blobs;
 mod chatflows;
 mod commit;
 mod credentials;
@@ -64,6 +66,7 @@ pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use variables::Variables;
 
+use blobs::Blobs;
 use deletions::Deletions;
 use disk::Disk;
 use indexed::IndexedTable;
@@ -98,11 +101,18 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Encrypts the credentials in place of the file `encryption.key`.
     pub secret: Option<String>,
+    /// Bytes that uploaded files may take together; 0 for no limit.
+    pub upload_quota: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { durability: Durability::Always, cache_bytes: 64 * 1024 * 1024, secret: None }
+        Self {
+            durability: Durability::Always,
+            cache_bytes: 64 * 1024 * 1024,
+            secret: None,
+            upload_quota: 0,
+        }
     }
 }
 
@@ -133,6 +143,7 @@ impl Store {
         let mut lock = FolderLock::take(data_dir)?;
         let disk = Arc::new(Disk::open(data_dir.join("sled"), options.cache_bytes)?);
         check_format(&disk, &mut lock)?;
+        let blobs = Blobs::open(data_dir, options.upload_quota)?;
         let deletions = Arc::new(Deletions::default());
         let (queue, receiver) = Queue::new();
         let queue = Arc::new(queue);
@@ -140,12 +151,15 @@ impl Store {
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
+        // A row that cannot be read is no reason to delete its files.
+        blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
         Ok(Self {
-            chatflows: Chatflows::new(table("chatflows"), table("bindings")),
+            chatflows,
             variables: Variables::new(table("variables")),
             feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
             leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
-            history: History { disk, deletions, queue },
+            history: History { disk, deletions, queue, blobs },
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -156,6 +170,11 @@ impl Store {
     /// The message history, as the session actors and the Message API use it.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The uploaded files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.history.blobs
     }
 
     /// The chatflows and the credentials bound to their nodes.

@@ -22,7 +22,17 @@ const REPLAYED: &[&str] = &[
     "b-sessionid-and-chatid",
     "b-upload-audio-no-stt",
     "b-upload-image-not-allowed",
+    "e-predict",
+    "e-predict-stream",
+    "e-upload-image-base64",
+    "e-upload-image-base64-stream",
+    "e-upload-image-second-turn",
     "err-empty-question",
+    "f-predict",
+    "f-upload-audio",
+    "f-upload-audio-mp3-mime",
+    "f-upload-audio-stream",
+    "predict-urlencoded",
 ];
 
 #[tokio::test]
@@ -58,6 +68,22 @@ async fn uploads_that_a_flow_cannot_use_change_nothing_as_recorded() {
     let stage = Stage::set().await;
     stage.replay("b-upload-audio-no-stt").await;
     stage.replay("b-upload-image-not-allowed").await;
+}
+
+#[tokio::test]
+async fn an_image_reaches_the_model_and_comes_back_in_the_next_turn_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("e-predict").await;
+    stage.replay("e-predict-stream").await;
+    stage.replay("e-upload-image-base64").await;
+    stage.replay("e-upload-image-second-turn").await;
+    stage.replay("e-upload-image-base64-stream").await;
+}
+
+#[tokio::test]
+async fn a_form_is_answered_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("predict-urlencoded").await;
 }
 
 #[tokio::test]
@@ -100,9 +126,9 @@ async fn a_flow_that_cannot_stream_answers_json_to_a_client_that_asked_for_a_str
 fn every_recorded_prediction_is_replayed_or_mended() {
     let known =
         |name: &String| REPLAYED.contains(&name.as_str()) || MENDED.contains(&name.as_str());
-    let predictions = golden::names()
-        .into_iter()
-        .filter(|name| ["a-", "b-", "err-", "key-"].iter().any(|prefix| name.starts_with(prefix)));
+    let predictions = golden::names().into_iter().filter(|name| {
+        ["a-", "b-", "e-", "err-", "f-", "key-"].iter().any(|prefix| name.starts_with(prefix))
+    });
     let forgotten: Vec<_> = predictions.filter(|name| !known(name)).collect();
     assert_eq!(forgotten, Vec::<String>::new());
 }

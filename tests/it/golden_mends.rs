@@ -12,6 +12,7 @@ pub const MENDED: &[&str] = &[
     "b-history-badrole",
     "b-history-type-message-form",
     "b-toplevel-sessionid",
+    "e-upload-bad-datauri",
     "err-array-body",
     "err-flow-bad-uuid",
     "err-flow-not-found",
@@ -158,4 +159,12 @@ async fn a_failure_of_the_model_server_is_a_502_after_at_most_two_retries() {
         let n_calls = stage.model.take_received().len();
         assert!((1..=3).contains(&n_calls), "{name}: {n_calls} calls");
     }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_no_data_uri_is_a_bad_request_that_names_it() {
+    let stage = Stage::set().await;
+    let message = stage.send(&golden::load("e-upload-bad-datauri")).await.expect_error(400);
+    assert!(message.contains("uploads[0].data") && message.contains("data URI"), "{message}");
+    assert!(stage.model.take_received().is_empty(), "a refused upload reached the model");
 }

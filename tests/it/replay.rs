@@ -17,13 +17,18 @@ pub const SENTENCE: &str =
     "The quick brown fox jumps over the lazy dog and then it sleeps all day long. ";
 
 /// The recorded flows and the ids that they had.
-pub const FLOWS: [(&str, &str); 5] = [
+pub const FLOWS: &[(&str, &str)] = &[
     ("a-llmchain", "b5b2c9a6-7858-4526-82fb-c1defcaa4e93"),
     ("b-conversation", "54d84c37-3f57-4c00-841d-17f95e783c4d"),
     ("d-toolagent", "fbb2ff37-ee0a-47aa-afb4-ac0ecc741a2b"),
+    ("e-images", "4644ce74-73cc-46cb-be23-44104f2d03f6"),
+    ("f-speech", "7f4c173f-8d90-4a50-9041-3ea9b63d3e26"),
     ("g-protected", "6c32e393-5c1f-43b2-98b5-cd230946cd68"),
     ("k-llmchain-nostream", "ce5bcd22-7603-4a73-83c7-1b0bc253cb3c"),
 ];
+
+/// The secret of the LocalAI credential, as in the recordings.
+pub const LOCAL_AI_KEY: &str = "sk-local";
 
 /// Headers that the client makes anew for each request.
 const OWN_HEADERS: [&str; 4] = ["host", "user-agent", "accept", "content-length"];
@@ -45,11 +50,14 @@ impl Stage {
         let credential = server.openai_credential().await;
         let (key_id, key_of_flow_g) = server.api_key("of flow g").await;
         let mut ids = HashMap::new();
-        for (name, recorded_id) in FLOWS {
+        for &(name, recorded_id) in FLOWS {
             let flow = Flow::golden(name).with_openai(&credential, &model.basepath());
             let mut row = flow.row(name);
             if name == "g-protected" {
                 row["apikeyid"] = Value::from(key_id.clone());
+            }
+            if name == "f-speech" {
+                row["speechToText"] = Value::from(speech_to_text(&server, &model).await);
             }
             ids.insert(recorded_id, server.install_row(&row).await);
         }
@@ -93,6 +101,17 @@ impl Stage {
         assert_same_answer(&exchange, &reply);
         assert_same_upstream(name, &self.model.take_received());
     }
+}
+
+/// The setting of flow f, as recorded: a server of one's own.
+async fn speech_to_text(server: &Parlor, model: &Scripted) -> String {
+    let secret = serde_json::json!({"localAIApiKey": LOCAL_AI_KEY});
+    let credential = server.credential("localAIApi", secret).await;
+    serde_json::json!({"localAISTT": {
+        "status": true, "credentialId": credential, "baseUrl": model.basepath(),
+        "model": "whisper-1", "language": "en",
+    }})
+    .to_string()
 }
 
 /// Compares an answer with the recorded one: JSON by its keys, a stream by its

@@ -19,8 +19,10 @@ pub struct Received {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The JSON body.
+    /// The JSON body, null where it is none.
     pub body: Value,
+    /// The body as text.
+    pub text: String,
 }
 
 /// What to do with a request.

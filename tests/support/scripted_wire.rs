@@ -32,8 +32,9 @@ fn parse_request(bytes: &[u8]) -> Option<(Received, usize)> {
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let length: usize = length.map_or(Some(0), |(_, value)| value.parse().ok())?;
     let body = bytes.get(end + 4..end + 4 + length)?;
+    let text = String::from_utf8_lossy(body).into_owned();
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-    Some((Received { path, headers, body }, end + 4 + length))
+    Some((Received { path, headers, body, text }, end + 4 + length))
 }
 
 /// The messages of a request as (role, content).

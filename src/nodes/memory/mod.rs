@@ -6,6 +6,7 @@ mod buffer_memory;
 mod buffer_window_memory;
 mod conversation_summary_buffer_memory;
 mod conversation_summary_memory;
+mod files;
 mod redis_backed_chat_memory;
 mod redis_link;
 mod rolling_summary;
@@ -48,9 +49,18 @@ async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessag
     for item in ctx.history.iter() {
         messages.push(ModelMessage::text(speaker(item.role), item.content.as_str()));
     }
-    for turn in turns {
-        messages.extend(turn.said().map(|(role, text)| ModelMessage::text(speaker(role), text)));
+    let given = messages.len();
+    let mut room = files::Room::default();
+    // From the newest on, which has the first claim on the room for files.
+    for turn in turns.iter().rev() {
+        if turn.halves.answer {
+            messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+        }
+        if turn.halves.question {
+            messages.push(files::question(turn, ctx, &mut room).await);
+        }
     }
+    messages[given..].reverse();
     Ok(messages)
 }
 

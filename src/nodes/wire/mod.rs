@@ -77,7 +77,9 @@ chat_client!(
 /// before the paths that its client adds, and in Azure before the deployment.
 pub const PROVIDERS: &[&str] = &[
     "anthropic",
+    "assemblyai",
     "azure",
+    "azure-speech",
     "bedrock",
     "deepseek",
     "fireworks",

@@ -81,7 +81,8 @@ enum ContentPart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
-    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -210,7 +211,7 @@ fn part(part: &Part) -> ContentPart<'_> {
     match part {
         Part::Text(text) => ContentPart::Text { text },
         Part::Image { url, detail } => {
-            ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.as_str() } }
+            ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.word() } }
         }
     }
 }

@@ -107,7 +107,12 @@ async fn a_session_id_keeps_the_conversation_until_it_is_deleted_as_recorded() {
 #[tokio::test]
 async fn whether_a_flow_streams_is_told_as_recorded() {
     let stage = Stage::set().await;
-    for name in ["chatflows-streaming-b-conversation", "chatflows-streaming-k-llmchain-nostream"] {
+    let names = [
+        "chatflows-streaming-b-conversation",
+        "chatflows-streaming-k-llmchain-nostream",
+        "version",
+    ];
+    for name in names {
         let exchange = golden::load(name);
         assert_same_answer(&exchange, &stage.send(&exchange).await);
     }

@@ -26,6 +26,7 @@ mod golden;
 mod golden_agents;
 mod golden_mends;
 mod golden_operator;
+mod golden_overrides;
 mod harness;
 mod keys;
 mod keys_import;

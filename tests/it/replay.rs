@@ -10,7 +10,7 @@ use crate::support::flows::OPENAI_KEY;
 use crate::support::golden::{self, Golden};
 use crate::support::scripted::Received;
 use crate::support::shape::differences;
-use crate::support::{Caller, Flow, Parlor, Reply, Scripted, sse};
+use crate::support::{Caller, Flow, Parlor, Reply, Scripted, fixture_text, sse};
 
 /// What the model of the recordings always said, one word a token.
 pub const SENTENCE: &str =
@@ -24,6 +24,8 @@ pub const FLOWS: &[(&str, &str)] = &[
     ("e-images", "4644ce74-73cc-46cb-be23-44104f2d03f6"),
     ("f-speech", "7f4c173f-8d90-4a50-9041-3ea9b63d3e26"),
     ("g-protected", "6c32e393-5c1f-43b2-98b5-cd230946cd68"),
+    ("h-override", "566c1575-f405-4206-98e6-94966f4223fa"),
+    ("i-override-off", "a896bb56-370a-4628-bfb5-95f070d1af50"),
     ("k-llmchain-nostream", "ce5bcd22-7603-4a73-83c7-1b0bc253cb3c"),
 ];
 
@@ -42,6 +44,13 @@ pub struct Stage {
     ids: HashMap<&'static str, String>,
 }
 
+/// What `flows/settings.json` says of a flow.
+fn recorded_settings(name: &str) -> Value {
+    let text = fixture_text("goldens/flows/settings.json");
+    let settings: Value = serde_json::from_str(&text).expect("settings are JSON");
+    settings.get(name).cloned().unwrap_or(Value::Null)
+}
+
 impl Stage {
     /// Everything set up as it was when the exchanges were recorded.
     pub async fn set() -> Self {
@@ -55,6 +64,9 @@ impl Stage {
             let mut row = flow.row(name);
             if name == "g-protected" {
                 row["apikeyid"] = Value::from(key_id.clone());
+            }
+            if let Some(config) = recorded_settings(name).get("apiConfig") {
+                row["apiConfig"] = Value::from(config.to_string());
             }
             if name == "f-speech" {
                 row["speechToText"] = Value::from(speech_to_text(&server, &model).await);

@@ -80,4 +80,7 @@ pub struct ChatMessage {
     /// Suggested next questions, JSON text.
     #[serde(rename = "followUpPrompts")]
     pub follow_up_prompts: Option<String>,
+    /// What people said about it, `null` for nothing; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Value>,
 }

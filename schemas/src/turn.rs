@@ -150,6 +150,7 @@ impl Turn {
             created_date,
             lead_email: None,
             follow_up_prompts: None,
+            feedback: None,
         };
         let mut question = row(body.question_id, Role::UserMessage, &body.question, body.asked_at);
         question.lead_email.clone_from(&body.lead_email);

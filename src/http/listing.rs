@@ -4,11 +4,11 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
-use parlor_schemas::{ChatId, Timestamp};
+use parlor_schemas::ChatId;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::error::ApiError;
+use super::message_query;
 use crate::store::{Order, RowPage, RowPageQuery, StoreError};
 
 /// Rows that are read at once.
@@ -41,8 +41,8 @@ impl Selection {
                     let chat = ChatId::parse(value);
                     selection.chat = Some(chat.map_err(|error| ApiError::bad(error.to_string()))?);
                 }
-                ("startDate", _) => page.from = Some(date(name, value)?),
-                ("endDate", _) => page.to = Some(date(name, value)?),
+                ("startDate", _) => page.from = Some(message_query::date(name, value)?),
+                ("endDate", _) => page.to = Some(message_query::date(name, value)?),
                 ("order" | "sort", "ASC") => page.order = Order::Ascending,
                 ("order" | "sort", "DESC") => page.order = Order::Descending,
                 ("order" | "sort", _) => return Err(ApiError::bad("order must be ASC or DESC")),
@@ -51,14 +51,6 @@ impl Selection {
         }
         Ok(selection)
     }
-}
-
-/// `2026-11-23`, which is its first instant in UTC, or a whole instant.
-fn date(name: &str, text: &str) -> Result<Timestamp, ApiError> {
-    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    serde_json::from_value(Value::String(whole)).map_err(|_| {
-        ApiError::bad(format!("{name} must be a date: 2026-11-23 or 2026-11-23T06:25:31.000Z"))
-    })
 }
 
 fn unknown(name: &str) -> ApiError {

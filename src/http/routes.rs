@@ -73,6 +73,7 @@ pub const TABLE: &[Entry] = &[
     route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
+    route!("GET", "/api/v1/stats/{id}", MESSAGES, chatmessage::stats),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
     route!("POST", "/api/v1/chatflows", OPERATOR, chatflows::create),
     // Before `{id}`, which would match it.

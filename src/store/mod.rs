@@ -39,6 +39,7 @@ mod messages;
 mod parcel;
 mod purge;
 mod queue;
+mod rated;
 mod record;
 mod recovery;
 mod rows;
@@ -64,6 +65,7 @@ pub use history::History;
 pub use leads::Leads;
 pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
+pub use rated::MessageStats;
 pub use variables::Variables;
 
 use blobs::Blobs;

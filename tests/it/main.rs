@@ -2,7 +2,7 @@
 //! sockets, real files. One binary holds them all, because each one more would
 //! be linked anew.
 //!
-//! Before the first run: `npm ci --prefix tests` (Node 20 or later).
+//! Before the first run: `tests/prepare` (Node 20 and Python 3.10 or later).
 
 // A failed expectation is how a test speaks, and helpers of tests are no test
 // functions to the lints that would otherwise allow it.
@@ -16,6 +16,7 @@ mod support;
 mod access;
 mod access_paths;
 mod bad_input;
+mod clients;
 mod failures;
 mod failures_leaving;
 mod golden;

@@ -29,3 +29,4 @@ mod sessions;
 mod start_and_stop;
 mod templates;
 mod tidy;
+mod widget;

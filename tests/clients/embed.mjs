@@ -32,12 +32,6 @@ const steps = {
     starterPrompts: (page) => starters(page).first().waitFor().then(() => starters(page).allInnerTexts()),
     clickStarterPrompt: (page, { text }) => answered(page, () => starters(page).getByText(text).click()),
     ask: (page, { text }) => answered(page, () => type(page, text)),
-    // Leaves before the answer is complete, once a piece of it is seen.
-    stop: async (page, { text, piece }) => {
-        await type(page, text)
-        await bot(page).last().getByText(piece).waitFor()
-        await called(page, 'PUT', '/chatmessage/abort/', () => page.locator('button', { hasText: 'Stop' }).click())
-    },
     image: async (page, { file, text }) => {
         await page.locator('input[type="file"]').first().setInputFiles(inMemory(file))
         await answered(page, () => type(page, text))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chat_message::{ChatMessage, ChatType, Role};
@@ -9,7 +10,7 @@ use crate::ids::{ChatId, SessionKey};
 use crate::time::Timestamp;
 
 /// Tokens that a turn cost, added over its model calls, as the providers counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Tokens of the prompts.
@@ -147,7 +148,7 @@ fn as_json_text<S: serde::Serializer>(
 
 /// What the caller of a committed turn gets: the ending node's result, then
 /// the keys that Flowise adds, in its order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TurnReply {
     /// Keys of the ending node's result: `text`, or `json`, and more.
     #[serde(flatten)]
@@ -156,6 +157,7 @@ pub struct TurnReply {
     pub question: String,
     /// The client's chat id.
     #[serde(rename = "chatId")]
+    #[schema(value_type = String)]
     pub chat_id: ChatId,
     /// Id of the answer's message.
     #[serde(rename = "chatMessageId")]

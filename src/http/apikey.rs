@@ -1,8 +1,9 @@
 //! `/api/v1/apikey`: keys, shown once when they are made.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{ApiKey, ErrorCode, Scope};
+use parlor_schemas::{ApiKey, ErrorCode, Scope, Timestamp};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::body;
 use super::chatflows::{object, text};
@@ -11,10 +12,65 @@ use super::state::AppState;
 
 const BODY_LIMIT: usize = 16 * 1024;
 
+/// A key to make.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct NewKey {
+    /// Shown to people.
+    #[schema(min_length = 1, max_length = 200)]
+    pub key_name: String,
+    /// What the key opens; everything without it.
+    pub scopes: Option<Vec<Scope>>,
+}
+
+/// The new name of a key.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct KeyName {
+    /// Shown to people.
+    #[schema(min_length = 1, max_length = 200)]
+    pub key_name: String,
+}
+
+/// A key as the list shows it.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct KeyRow {
+    /// What a chatflow's `apikeyid` names.
+    pub id: String,
+    /// Shown to people.
+    pub key_name: String,
+    /// The key itself where it was just made, else its beginning.
+    pub api_key: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What the key opens.
+    pub scopes: Vec<Scope>,
+    /// The chatflows that want this key.
+    #[schema(rename = "chatFlows")]
+    pub chat_flows: Vec<GuardedFlow>,
+}
+
+/// A chatflow that wants a key.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct GuardedFlow {
+    /// Its name.
+    pub flow_name: String,
+    /// Its categories, separated by `;`.
+    pub category: Option<String>,
+    /// When it was last changed.
+    pub updated_date: Timestamp,
+}
+
 /// All keys, masked.
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/apikey", tag = "API keys",
+    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+)]
 pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     all(&state, None)
 }
@@ -24,6 +80,11 @@ pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> 
 ///
 /// # Errors
 /// 412 without a name; 400 for an unknown scope.
+#[utoipa::path(
+    post, path = "/api/v1/apikey", tag = "API keys",
+    request_body = NewKey,
+    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -46,6 +107,12 @@ pub async fn create(
 ///
 /// # Errors
 /// 404; 412 without a name.
+#[utoipa::path(
+    put, path = "/api/v1/apikey/{id}", tag = "API keys",
+    params(("id" = String, Path, description = "The key's id")),
+    request_body = KeyName,
+    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -63,6 +130,11 @@ pub async fn update(
 ///
 /// # Errors
 /// 404.
+#[utoipa::path(
+    delete, path = "/api/v1/apikey/{id}", tag = "API keys",
+    params(("id" = String, Path, description = "The key's id")),
+    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,

@@ -8,8 +8,19 @@ use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
+use super::openapi::Deleted;
 use super::state::AppState;
 use crate::store::{MessagePageQuery, Order};
+
+/// An order by date.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+pub enum Direction {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
 
 /// Messages that are read at once.
 const PAGE: usize = 500;
@@ -21,6 +32,15 @@ type Query = web::Query<Vec<(String, String)>>;
 ///
 /// # Errors
 /// 400 for a selector that this version does not take; 404.
+#[utoipa::path(
+    get, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("order" = Option<Direction>, Query, description = "By date; `sort` is another name for it"),
+    ),
+    responses((status = 200, description = "Messages", body = Vec<ChatMessage>))
+)]
 pub async fn list(
     id: web::Path<String>,
     query: Query,
@@ -89,6 +109,14 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
+#[utoipa::path(
+    delete, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+    ),
+    responses((status = 200, description = "How many are gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     query: Query,

@@ -7,6 +7,7 @@
 //! - [`error`]: errors as Flowise's JSON body
 //! - [`body`]: bodies within their limits
 //! - [`state`]: what handlers share
+//! - [`openapi`]: the description of the whole API
 //! - then one file per API
 
 pub mod apikey;
@@ -17,6 +18,7 @@ pub mod credentials;
 pub mod error;
 pub mod gate;
 pub mod misc;
+pub mod openapi;
 pub mod prediction;
 pub mod routes;
 pub mod sse;

@@ -6,7 +6,7 @@ use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{apikey, chatflows, chatmessage, credentials, misc, openapi, prediction};
 
 /// One line of the table.
 pub struct Entry {
@@ -32,6 +32,10 @@ macro_rules! route {
 pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
+    route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
+    route!("GET", "/api-docs", Policy::Public, openapi::to_pages),
+    route!("GET", "/api-docs/", Policy::Public, openapi::index),
+    route!("GET", "/api-docs/{file}", Policy::Public, openapi::file),
     route!("GET", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::streaming),
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/prediction/{id}", Policy::FlowKey, prediction::external),
@@ -92,6 +96,10 @@ mod tests {
             [
                 ("GET", "/api/v1/ping"),
                 ("GET", "/api/v1/version"),
+                ("GET", "/api/v1/openapi.json"),
+                ("GET", "/api-docs"),
+                ("GET", "/api-docs/"),
+                ("GET", "/api-docs/{file}"),
                 ("GET", "/api/v1/chatflows-streaming/{id}"),
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
                 ("POST", "/api/v1/prediction/{id}"),

@@ -23,6 +23,7 @@ mod golden;
 mod golden_mends;
 mod golden_operator;
 mod harness;
+mod openapi;
 mod overrides;
 mod replay;
 mod sessions;

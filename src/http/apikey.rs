@@ -15,7 +15,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 /// A key to make.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct NewKey {
+pub struct ApiKeyBody {
     /// Shown to people.
     #[schema(min_length = 1, max_length = 200)]
     pub key_name: String,
@@ -26,7 +26,7 @@ pub struct NewKey {
 /// The new name of a key.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct KeyName {
+pub struct ApiKeyName {
     /// Shown to people.
     #[schema(min_length = 1, max_length = 200)]
     pub key_name: String,
@@ -35,7 +35,7 @@ pub struct KeyName {
 /// A key as the list shows it.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct KeyRow {
+pub struct ApiKeyRow {
     /// What a chatflow's `apikeyid` names.
     pub id: String,
     /// Shown to people.
@@ -69,7 +69,7 @@ pub struct GuardedFlow {
 /// What the store says.
 #[utoipa::path(
     get, path = "/api/v1/apikey", tag = "API keys",
-    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
 )]
 pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     all(&state, None)
@@ -82,8 +82,8 @@ pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> 
 /// 412 without a name; 400 for an unknown scope.
 #[utoipa::path(
     post, path = "/api/v1/apikey", tag = "API keys",
-    request_body = NewKey,
-    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+    request_body = ApiKeyBody,
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
 )]
 pub async fn create(
     request: HttpRequest,
@@ -110,8 +110,8 @@ pub async fn create(
 #[utoipa::path(
     put, path = "/api/v1/apikey/{id}", tag = "API keys",
     params(("id" = String, Path, description = "The key's id")),
-    request_body = KeyName,
-    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+    request_body = ApiKeyName,
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
 )]
 pub async fn update(
     request: HttpRequest,
@@ -133,7 +133,7 @@ pub async fn update(
 #[utoipa::path(
     delete, path = "/api/v1/apikey/{id}", tag = "API keys",
     params(("id" = String, Path, description = "The key's id")),
-    responses((status = 200, description = "All keys", body = Vec<KeyRow>))
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
 )]
 pub async fn delete(
     id: web::Path<String>,

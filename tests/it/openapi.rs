@@ -55,3 +55,15 @@ async fn the_document_is_shown_by_pages_that_need_no_other_server() {
         assert!(dom.contains(shown), "{shown} is not shown: {dom}");
     }
 }
+
+#[tokio::test]
+async fn the_pages_have_no_way_to_other_files() {
+    let server = Parlor::start();
+    for name in ["nothing.js", "..%2fCargo.toml", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "%00"] {
+        let reply = server.anyone().get(&format!("/api-docs/{name}")).await;
+        reply.expect_error(404);
+    }
+    let page = server.anyone().get("/api-docs/").await.expect(200);
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'self'"), "{policy}");
+}

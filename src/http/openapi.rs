@@ -157,9 +157,11 @@ fn describe() -> openapi::OpenApi {
     document
 }
 
-/// Preflights and the pages are no part of the API.
+/// Preflights and the pages are no part of the API, and a path with a slash at
+/// its end is only another spelling.
 fn is_described(entry: &Entry) -> bool {
-    entry.path.starts_with("/api/v1/") && entry.method != "OPTIONS"
+    let is_api = entry.path.starts_with("/api/v1/") && !entry.path.ends_with('/');
+    is_api && entry.method != "OPTIONS"
 }
 
 fn operation<'d>(document: &'d mut openapi::OpenApi, entry: &Entry) -> Option<&'d mut Operation> {

@@ -157,7 +157,6 @@ pub struct TurnReply {
     pub question: String,
     /// The client's chat id.
     #[serde(rename = "chatId")]
-    #[schema(value_type = String)]
     pub chat_id: ChatId,
     /// Id of the answer's message.
     #[serde(rename = "chatMessageId")]

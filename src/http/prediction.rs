@@ -30,7 +30,7 @@ pub struct Prediction {
     /// The person's words.
     pub question: Option<Words>,
     /// `true`, or the word, asks for a stream of events, where the chatflow streams.
-    #[schema(value_type = Value)]
+    #[schema(value_type = Value, required = false)]
     pub streaming: Option<Value>,
     /// Continues a chat.
     pub chat_id: Option<String>,

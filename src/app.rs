@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use parlor_actors::{Limits, SupervisorHandle};
@@ -15,8 +17,9 @@ use parlor_actors::{Limits, SupervisorHandle};
 use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
 use crate::http::gate::ThroughOwnSocket;
+use crate::http::limits::Limits as RateLimits;
 use crate::http::routes;
-use crate::http::state::AppState;
+use crate::http::state::{AppState, StreamLimits};
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
 
@@ -27,6 +30,7 @@ const DRAIN_S: u64 = 30;
 pub struct Application {
     data_dir: PathBuf,
     n_threads: usize,
+    frame_ancestors: Option<HeaderValue>,
     state: web::Data<AppState>,
 }
 
@@ -62,11 +66,19 @@ impl Application {
             supervisor,
             services: Arc::new(NodeServices::new(args.provider_urls.clone())),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
+            streams: StreamLimits {
+                heartbeat: Duration::from_secs(args.heartbeat_s),
+                patience: Duration::from_secs(args.reader_timeout_s),
+            },
+            limits: RateLimits::new(args.proxies.into()),
+            public_origins: args.cors_origins.clone(),
+            operator_origins: args.operator_origins.clone(),
             body_limit: args.body_limit,
         };
         Ok(Self {
             data_dir: data_dir.to_owned(),
             n_threads: args.n_threads(),
+            frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
         })
     }
@@ -88,12 +100,18 @@ impl Application {
     /// When a socket cannot be bound.
     pub fn listen(&self, listener: Option<TcpListener>) -> anyhow::Result<actix_web::dev::Server> {
         let state = self.state.clone();
+        let patience = state.streams.patience;
         let with_signals = listener.is_some();
+        let frames = self.frame_ancestors.clone();
         let mut server = HttpServer::new(move || {
-            App::new().app_data(state.clone()).configure(routes::configure)
+            let on_all = on_every_answer(frames.as_ref());
+            App::new().app_data(state.clone()).configure(routes::configure).wrap(on_all)
         })
         .workers(self.n_threads)
-        .on_connect(mark_own_socket)
+        .on_connect(move |connection, data| {
+            mark_own_socket(connection, data);
+            give_up_when_unread(connection, patience);
+        })
         // A client that left must drop its handler, or its model call runs on.
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
@@ -128,9 +146,25 @@ impl Application {
     }
 }
 
+fn on_every_answer(frames: Option<&HeaderValue>) -> DefaultHeaders {
+    let headers = DefaultHeaders::new();
+    match frames {
+        Some(frames) => headers.add((header::CONTENT_SECURITY_POLICY, frames.clone())),
+        None => headers,
+    }
+}
+
 fn mark_own_socket(connection: &dyn Any, data: &mut Extensions) {
     if connection.is::<tokio::net::UnixStream>() {
         data.insert(ThroughOwnSocket);
+    }
+}
+
+/// Lets the kernel close a connection whose peer takes nothing for so long:
+/// the body of a stalled answer is not polled, so nothing here would notice.
+fn give_up_when_unread(connection: &dyn Any, patience: Duration) {
+    if let Some(socket) = connection.downcast_ref::<tokio::net::TcpStream>() {
+        let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(patience));
     }
 }
 

@@ -86,7 +86,7 @@ async fn commit(
     outcome: TurnOutcome,
 ) -> (Option<SessionMemory>, Result<TurnReply, Fault>) {
     let Some(record) = outcome.record else { return (Some(memory), Ok(outcome.reply)) };
-    let turn = Arc::new(Turn { seq: memory.next_seq, body: record });
+    let turn = Arc::new(Turn::whole(memory.next_seq, record));
     let append = Append {
         key: env.key.clone(),
         seq: memory.next_seq,

@@ -12,6 +12,7 @@
 //! - [`load`]: open- and closed-loop load, counted and checked
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
+//! - [`streams`]: many slow streams at a time, beside the model server's own
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod operator;
 pub mod service;
 pub mod stream;
+pub mod streams;
 pub mod turns;
 pub mod upstream;
 pub mod usage;

@@ -1,5 +1,6 @@
 //! Reads a streamed prediction as it arrives and checks its grammar: tokens, then
-//! `metadata`, then `end`, and nothing after it.
+//! `metadata`, then `end`, and nothing after it. A model server's own stream is read
+//! too, to be compared with.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -52,6 +53,10 @@ impl StreamReader {
     fn line(&mut self, line: &[u8]) {
         // The other lines are `message:` and the empty one between two events.
         let Some(data) = line.strip_prefix(b"data:") else { return };
+        // Parlor writes no blank there, OpenAI's servers one.
+        if let Some(data) = data.strip_prefix(b" ") {
+            return self.model_line(data);
+        }
         let Ok(event) = serde_json::from_slice::<Event>(data) else {
             self.fault = Some("an event is no JSON");
             return;
@@ -60,7 +65,7 @@ impl StreamReader {
             self.fault = Some("an event after `end`");
         }
         match event.event.as_ref() {
-            "token" => self.token(&event.data),
+            "token" => self.token(event.data.as_str().unwrap_or_default()),
             "metadata" => self.session = event.data["sessionId"].as_str().map(str::to_owned),
             "end" => self.ended = true,
             "error" => self.fault = Some("an `error` event"),
@@ -68,10 +73,24 @@ impl StreamReader {
         }
     }
 
-    fn token(&mut self, data: &Value) {
+    fn model_line(&mut self, data: &[u8]) {
+        if data == b"[DONE]" {
+            self.ended = true;
+            return;
+        }
+        match serde_json::from_slice::<Value>(data) {
+            Ok(chunk) => match chunk["choices"][0]["delta"]["content"].as_str() {
+                None | Some("") => {}
+                Some(text) => self.token(text),
+            },
+            Err(_) => self.fault = Some("a chunk is no JSON"),
+        }
+    }
+
+    fn token(&mut self, text: &str) {
         self.first_token.get_or_insert_with(Instant::now);
         self.n_tokens += 1;
-        self.text.push_str(data.as_str().unwrap_or_default());
+        self.text.push_str(text);
     }
 }
 

@@ -13,29 +13,40 @@
 //! - [`prediction`]: the body of a prediction, parsed
 //! - [`turn`]: one question with its answer, the unit that is stored
 //! - [`chat_message`]: the two views of a turn that the Message API shows
+//! - [`message_filter`]: which messages a caller means
 //! - [`event`]: the event grammar of a streamed answer
-//! - [`access`]: API keys, their scopes, and credentials
+//! - [`trace`]: the id under which a request is found again
+//! - [`access`]: what keys open, and credentials
+//! - [`api_key`]: what is stored of an API key
+//! - [`feedback`]: what people say about answers, and their contact data
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
+pub mod api_key;
 pub mod chat_message;
 pub mod chatflow;
 pub mod error;
 pub mod event;
+pub mod feedback;
 pub mod flow_file;
 pub mod ids;
+pub mod message_filter;
 pub mod prediction;
 pub mod time;
+pub mod trace;
 pub mod turn;
 pub mod variable;
 
-pub use access::{ApiKey, Credential, CredentialInfo, Scope};
+pub use access::{Credential, CredentialInfo, Scope};
+pub use api_key::{ApiKey, KeyDigest, KeyLimit, PreviousSecret};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};
 pub use event::StreamEvent;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
+pub use message_filter::MessageFilter;
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
-pub use turn::{NewTurn, Turn, TurnReply, Usage};
+pub use trace::TraceId;
+pub use turn::{Halves, NewTurn, Turn, TurnReply, Usage};
 pub use variable::{Variable, VariableType};

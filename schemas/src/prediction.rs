@@ -81,12 +81,17 @@ impl PredictionRequest {
             overrides,
             history: history(body.remove("history"))?,
             uploads: uploads(body.remove("uploads"))?,
-            streaming: matches!(body.get("streaming"), Some(Value::Bool(true)))
-                || body.get("streaming").and_then(Value::as_str) == Some("true"),
+            streaming: Self::asks_for_a_stream(&body),
             chat_id: id(text(&mut body, "chatId", "chatId")?, ChatId::parse)?,
             session_id: id(session, SessionId::parse)?,
             lead_email: text(&mut body, "leadEmail", "leadEmail")?,
         })
+    }
+
+    /// Whether a body asks for its answer as a stream: `true` or `"true"`.
+    pub fn asks_for_a_stream(body: &Map<String, Value>) -> bool {
+        matches!(body.get("streaming"), Some(Value::Bool(true)))
+            || body.get("streaming").and_then(Value::as_str) == Some("true")
     }
 
     /// The chat id of the turn: the client's, else the session's, else a new one.

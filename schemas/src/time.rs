@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -21,9 +21,49 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// Reads a date as people and scripts write it: ISO 8601 with or without a
+    /// time and a zone (UTC where none is given), or `MM/DD/YYYY`. A zone whose
+    /// `+` became a blank in an unescaped URL is read as it was meant. A bare
+    /// number is no date: nobody can tell seconds, milliseconds and years apart.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let zoned = match text.rsplit_once(' ') {
+            Some((instant, zone)) if instant.contains('T') => format!("{instant}+{zone}"),
+            _ => text.to_owned(),
+        };
+        if let Ok(instant) = DateTime::parse_from_rfc3339(&zoned) {
+            return Some(Self(instant.timestamp_millis()));
+        }
+        let local = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+        let at_midnight = ["%Y-%m-%d", "%m/%d/%Y"];
+        let instant = local
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .or_else(|| {
+                let day = at_midnight
+                    .iter()
+                    .find_map(|format| NaiveDate::parse_from_str(text, format).ok())?;
+                day.and_hms_opt(0, 0, 0)
+            })?;
+        Some(Self(instant.and_utc().timestamp_millis()))
+    }
+
     /// Milliseconds since the epoch.
     pub fn millis(self) -> i64 {
         self.0
+    }
+
+    /// This much later; the ends of time are not passed.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// From a date as Flowise writes it in `api.json`: `23-Nov-26`, its first
+    /// moment in UTC.
+    pub fn from_short_date(text: &str) -> Option<Self> {
+        let date = chrono::NaiveDate::parse_from_str(text, "%d-%b-%y").ok()?;
+        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 }
 
@@ -54,10 +94,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_date_is_read_as_people_write_it() {
+        let day = "2026-11-23T00:00:00.000Z";
+        for (text, expected) in [
+            ("2026-11-23", day),
+            ("11/23/2026", day),
+            ("2026-11-23T00:00", day),
+            ("2026-11-23T00:00:00", day),
+            ("2026-11-23 00:00:00", day),
+            ("2026-11-23T00:00:00.000Z", day),
+            ("2026-11-23T02:00:00+02:00", day),
+            ("2026-11-23T02:00:00 02:00", day),
+            ("2026-11-22T22:30:00.5-01:30", "2026-11-23T00:00:00.500Z"),
+        ] {
+            let read = Timestamp::parse(text).map(|instant| instant.to_string());
+            assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "soon", "1795411531349", "2026", "2026-13-01", "23/11/2026", "2026-11-23x"]
+        {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn an_instant_is_printed_with_milliseconds_and_z_and_read_back() {
         let instant = Timestamp::from_millis(1_795_420_622_037);
         let text = serde_json::to_string(&instant).unwrap();
         assert_eq!(text, "\"2026-11-23T07:57:02.037Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), instant);
+    }
+
+    #[test]
+    fn a_date_of_flowises_key_file_is_its_first_moment() {
+        let midnight = Timestamp::from_short_date("23-Nov-26").unwrap();
+        assert_eq!(midnight.to_string(), "2026-11-23T00:00:00.000Z");
+        for other in ["", "2026-11-23", "32-Nov-26", "23-Nov-26x"] {
+            assert_eq!(Timestamp::from_short_date(other), None, "{other}");
+        }
     }
 }

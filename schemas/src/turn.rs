@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::chat_message::{ChatMessage, ChatType, Role};
 use crate::ids::{ChatId, SessionKey};
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 
 /// Tokens that a turn cost, added over its model calls, as the providers counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -74,6 +75,35 @@ pub struct NewTurn {
     pub follow_up_prompts: Option<String>,
 }
 
+/// Which messages of a turn exist: deleting by date or id may take one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halves {
+    /// The person's message.
+    pub question: bool,
+    /// The answer.
+    pub answer: bool,
+}
+
+impl Halves {
+    /// Nothing is deleted.
+    pub const BOTH: Self = Self { question: true, answer: true };
+    /// Only the turn's place in its session is left.
+    pub const NONE: Self = Self { question: false, answer: false };
+
+    /// Whether the message of this role exists.
+    pub fn has(self, role: Role) -> bool {
+        match role {
+            Role::UserMessage => self.question,
+            Role::ApiMessage => self.answer,
+        }
+    }
+
+    /// How many of the two exist.
+    pub fn count(self) -> u64 {
+        u64::from(self.question) + u64::from(self.answer)
+    }
+}
+
 /// A stored turn with its place in the session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
@@ -81,11 +111,26 @@ pub struct Turn {
     pub seq: u64,
     /// The turn.
     pub body: NewTurn,
+    /// What of it is not deleted.
+    pub halves: Halves,
 }
 
 impl Turn {
-    /// The turn as the two rows of the Message API, question first.
-    pub fn messages(&self, key: &SessionKey) -> [ChatMessage; 2] {
+    /// A turn of which nothing is deleted.
+    pub fn whole(seq: u64, body: NewTurn) -> Self {
+        Self { seq, body, halves: Halves::BOTH }
+    }
+
+    /// What was said and is not deleted, question first.
+    pub fn said(&self) -> impl Iterator<Item = (Role, &str)> {
+        let said =
+            [(Role::UserMessage, &self.body.question), (Role::ApiMessage, &self.body.answer)];
+        let said = said.into_iter().filter(|(role, _)| self.halves.has(*role));
+        said.map(|(role, text)| (role, text.as_str()))
+    }
+
+    /// The turn as rows of the Message API, question first, without what is deleted.
+    pub fn messages(&self, key: &SessionKey) -> Vec<ChatMessage> {
         let body = &self.body;
         let row = |id, role, content: &str, created_date| ChatMessage {
             id,
@@ -117,7 +162,8 @@ impl Turn {
         answer.file_annotations = column("fileAnnotations");
         answer.artifacts = column("artifacts");
         answer.follow_up_prompts.clone_from(&body.follow_up_prompts);
-        [question, answer]
+        let rows = [question, answer].into_iter();
+        rows.filter(|row| self.halves.has(row.role)).collect()
     }
 
     /// About how many bytes the turn takes in memory.
@@ -180,4 +226,7 @@ pub struct TurnReply {
     /// Tokens that the turn cost: an addition to Flowise's reply.
     #[serde(skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+    /// Where to find the request again: an addition too.
+    #[serde(rename = "traceId")]
+    pub trace_id: TraceId,
 }

@@ -6,9 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableType};
 
 use super::credentials;
+use super::door::Door;
 use super::file;
+use super::follow_up::FollowUp;
 use super::overrides::OverridePolicy;
 use super::plan::{self, Plan};
+use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
 /// A chatflow with what a request needs of it, ready at hand.
@@ -17,10 +20,16 @@ pub struct ReadyFlow {
     pub chatflow: Chatflow,
     /// The plan, or why there is none.
     pub plan: Result<Arc<Plan>, Fault>,
+    /// Suggests what to ask next, where the chatflow wants that.
+    pub follow_up: Option<Arc<FollowUp>>,
     /// What requests may change.
     pub policy: OverridePolicy,
+    /// Who may call it how often, and from where.
+    pub door: Door,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
+    /// What people may upload.
+    pub uploads: Result<UploadConfig, Fault>,
 }
 
 /// The cache.
@@ -75,17 +84,22 @@ impl FlowCache {
 
     fn compile(&self, chatflow: Chatflow) -> Result<ReadyFlow, Fault> {
         let bindings = self.store.chatflows().bindings(chatflow.id)?;
+        let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
+            let credential = spec.credential?;
+            Some(credentials::bind(node, credential, &self.store, &bindings))
+        };
         let plan = file::parse_flow(&chatflow.flow_data)
             .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()))
             .and_then(|flow| {
-                let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
-                    let credential = spec.credential?;
-                    Some(credentials::bind(node, credential, &self.store, &bindings))
-                };
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
+        let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow);
-        Ok(ReadyFlow { chatflow, plan, policy, variables: Arc::new(self.variables()?) })
+        let door = Door::of(&chatflow);
+        let uploads = upload_config(&chatflow)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));
+        let variables = Arc::new(self.variables()?);
+        Ok(ReadyFlow { chatflow, plan, follow_up, policy, door, variables, uploads })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

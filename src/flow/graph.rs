@@ -266,4 +266,19 @@ mod tests {
         let error = Graph::new(&wrong).unwrap().ending().unwrap_err();
         assert_eq!(error, GraphError::WrongEnding("b (b)".into()));
     }
+
+    #[test]
+    fn of_the_agents_those_stream_that_leave_tool_calls_to_the_provider() {
+        for (agent, parser, expected) in [
+            ("toolAgent", "Prompts", true),
+            ("toolAgent", "Output Parsers", false),
+            ("conversationalAgent", "Prompts", false),
+        ] {
+            let flow = flow(
+                &[("chatOpenAI", "Chat Models"), ("other", parser), (agent, "Agents")],
+                &[("chatOpenAI", agent)],
+            );
+            assert_eq!(can_stream(&flow, &flow.nodes[2]), expected, "{agent}, {parser}");
+        }
+    }
 }

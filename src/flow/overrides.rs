@@ -41,15 +41,17 @@ impl OverridePolicy {
 
     /// Whether a request may change this input of this node.
     pub fn allows(&self, node: &PlanNode, param: &Param) -> bool {
+        self.opens(&node.label, param)
+    }
+
+    /// The same for a node by its label.
+    pub fn opens(&self, label: &str, param: &Param) -> bool {
         match &self.config {
             None => param.open,
             Some(config) => {
                 let on = config.get("status").and_then(Value::as_bool) == Some(true);
                 on && !is_closed(param)
-                    && enabled(
-                        config.get("nodes").and_then(|nodes| nodes.get(&node.label)),
-                        param.name,
-                    )
+                    && enabled(config.get("nodes").and_then(|nodes| nodes.get(label)), param.name)
             }
         }
     }

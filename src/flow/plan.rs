@@ -144,6 +144,20 @@ fn plan_node(
     })
 }
 
+/// A node that stands alone, built from its own inputs; `None` for one that
+/// Parlor does not know.
+///
+/// # Errors
+/// What the node says of its inputs.
+pub fn build_alone(node: &FlowNode, bind: &BindSecrets<'_>) -> Result<Option<Instance>, NodeError> {
+    let Some(node) = plan_node(node, &|_| None, bind) else { return Ok(None) };
+    let values = node
+        .inputs
+        .iter()
+        .map(|(name, input)| (name.clone(), resolve_input(input, &|_| None, &|_| None)));
+    node.build(values.collect()).map(Some)
+}
+
 fn plan_input(
     value: &Value,
     kind: Kind,

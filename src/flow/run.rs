@@ -7,17 +7,18 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
-use parlor_nodes::ctx::{Kept, UsageMeter};
+use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
-    ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TurnReply,
-    Upload,
+    ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TraceId,
+    TurnReply, Upload,
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::follow_up::FollowUp;
 use super::overrides::Overrides;
 use super::plan::{Plan, PlanInput, PlanNode, resolve_input};
 use super::text::Reference;
@@ -46,8 +47,12 @@ pub struct BoundTurn {
     pub variables: Arc<HashMap<String, String>>,
     /// Address that the person left.
     pub lead_email: Option<String>,
+    /// Suggests what to ask next, where the chatflow wants that.
+    pub follow_up: Option<Arc<FollowUp>>,
     /// When the request arrived.
     pub asked_at: Timestamp,
+    /// The request's id in logs and traces.
+    pub trace_id: TraceId,
     /// Where events go; closed for an answer in one piece.
     pub events: EventSink,
     /// Where older turns are read.
@@ -57,6 +62,10 @@ pub struct BoundTurn {
 }
 
 impl TurnRunner for BoundTurn {
+    fn chat_id(&self) -> Option<ChatId> {
+        Some(self.chat_id.clone())
+    }
+
     fn run(
         self: Box<Self>,
         tail: SessionTail,
@@ -66,7 +75,11 @@ impl TurnRunner for BoundTurn {
             let ctx = self.context(tail, cancel);
             let stream = ctx.events.is_open();
             let output = self.run_plan(&ctx, stream).await?;
-            Ok(self.outcome(output, &ctx, stream))
+            let prompts = match &self.follow_up {
+                Some(follow_up) => follow_up.suggest(&output.stored_answer(), &ctx).await,
+                None => None,
+            };
+            Ok(self.outcome(output, prompts, &ctx, stream))
         }
         .boxed_local()
     }
@@ -90,6 +103,7 @@ impl BoundTurn {
             cancel,
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: self.services.clone(),
         }
     }
@@ -193,7 +207,13 @@ impl BoundTurn {
         }
     }
 
-    fn outcome(self: Box<Self>, output: RunOutput, ctx: &TurnCtx, streamed: bool) -> TurnOutcome {
+    fn outcome(
+        self: Box<Self>,
+        output: RunOutput,
+        prompts: Option<String>,
+        ctx: &TurnCtx,
+        streamed: bool,
+    ) -> TurnOutcome {
         let answer_id = Uuid::new_v4();
         let usage = ctx.meter.total();
         let columns = ["sourceDocuments", "usedTools", "artifacts", "fileAnnotations"];
@@ -216,18 +236,19 @@ impl BoundTurn {
             answer_columns,
             usage,
             memory_state: ctx.kept.take(),
-            follow_up_prompts: None,
+            follow_up_prompts: prompts.clone(),
         };
         let reply = TurnReply {
             result: output.fields,
             question: self.question,
             chat_id: self.chat_id,
             chat_message_id: answer_id,
-            follow_up_prompts: None,
+            follow_up_prompts: prompts,
             is_stream_valid: streamed,
             session_id: self.key.session.to_string(),
             memory_type: self.plan.memory_type.clone(),
             usage,
+            trace_id: self.trace_id,
         };
         TurnOutcome { record: Some(record), reply }
     }

@@ -36,12 +36,11 @@ impl Transcript for StoredTranscript {
 /// request's history in front.
 pub(super) async fn history_text(ctx: &TurnCtx) -> Result<String, NodeError> {
     let turns = ctx.transcript.last(None).await.map_err(NodeError::History)?;
-    let given = ctx.history.iter().map(|item| match item.role {
-        Role::UserMessage => format!("Human: {}", item.content),
-        Role::ApiMessage => format!("Assistant: {}", item.content),
-    });
-    let stored = turns.iter().flat_map(|turn| {
-        [format!("Human: {}", turn.body.question), format!("Assistant: {}", turn.body.answer)]
-    });
+    let line = |role, text: &str| match role {
+        Role::UserMessage => format!("Human: {text}"),
+        Role::ApiMessage => format!("Assistant: {text}"),
+    };
+    let given = ctx.history.iter().map(|item| line(item.role, &item.content));
+    let stored = turns.iter().flat_map(|turn| turn.said()).map(|(role, text)| line(role, text));
     Ok(given.chain(stored).collect::<Vec<_>>().join("\n"))
 }

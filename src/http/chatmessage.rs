@@ -3,14 +3,15 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
-use parlor_schemas::{ChatMessage, ChatflowId, SessionId, SessionKey};
+use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, SessionKey};
 use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
+use super::message_query;
 use super::openapi::Deleted;
 use super::state::AppState;
-use crate::store::{MessagePageQuery, Order};
+use crate::store::MessageQuery;
 
 /// An order by date.
 #[derive(utoipa::ToSchema)]
@@ -25,19 +26,29 @@ pub enum Direction {
 /// Messages that are read at once.
 const PAGE: usize = 500;
 
-/// What selects messages. Kept as pairs, so that nothing unknown is overlooked.
-type Query = web::Query<Vec<(String, String)>>;
+type Query = web::Query<message_query::Pairs>;
 
-/// Messages of a session, or of the whole chatflow, oldest first unless `order` or `sort` says `DESC`.
+/// The messages that the query selects, oldest first unless `order` or `sort`
+/// says `DESC`. With `limit` one page, and the next one's `cursor` in the
+/// header `X-Next-Cursor`.
 ///
 /// # Errors
-/// 400 for a selector that this version does not take; 404.
+/// 400 for a parameter that is unknown or cannot be read; 404.
 #[utoipa::path(
     get, path = "/api/v1/chatmessage/{id}", tag = "Messages",
     params(
         ("id" = ChatflowId, Path, description = "The chatflow"),
         ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
         ("order" = Option<Direction>, Query, description = "By date; `sort` is another name for it"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Messages of a page"),
+        ("page" = Option<u32>, Query, minimum = 1, description = "Which page; needs limit"),
+        ("cursor" = Option<String>, Query, description = "`X-Next-Cursor` of the page before"),
     ),
     responses((status = 200, description = "Messages", body = Vec<ChatMessage>))
 )]
@@ -47,46 +58,61 @@ pub async fn list(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let flow = chatflows::find(&id, &state)?;
-    let mut session = None;
-    let mut order = Order::Ascending;
-    for (name, value) in query.iter() {
-        match (name.as_str(), value.to_ascii_uppercase().as_str()) {
-            // No session has an empty id; Flowise answers this with no rows.
-            ("sessionId", "") => return Ok(HttpResponse::Ok().json(json!([]))),
-            ("sessionId", _) => session = Some(parse_session(value)?),
-            ("order" | "sort", "ASC") => {}
-            ("order" | "sort", "DESC") => order = Order::Descending,
-            ("order" | "sort", _) => return Err(ApiError::bad("order must be ASC or DESC")),
-            _ => return Err(unknown(name)),
-        }
-    }
-    let Some(session) = session else { return Ok(all(state, flow.id, order)) };
-    let key = SessionKey { chatflow: flow.id, session };
-    let messages: Vec<ChatMessage> = state.store.history().session_messages(key, order).await?;
-    Ok(HttpResponse::Ok().json(messages))
+    let reading = message_query::reading(&query)?;
+    let Some(filter) = reading.filter else { return Ok(HttpResponse::Ok().json(json!([]))) };
+    let query = MessageQuery { filter, order: reading.order, after: reading.cursor, limit: PAGE };
+    let Some(limit) = reading.limit else { return all(state, flow.id, query).await };
+    let n_pages_before = reading.page.map_or(0, |page| page.get() - 1);
+    one_page(&state, flow.id, MessageQuery { limit: limit.get(), ..query }, n_pages_before).await
 }
 
-/// Every message of a chatflow as one JSON array, read and sent page by page:
-/// a long history never stands in memory.
-fn all(state: web::Data<AppState>, flow: ChatflowId, order: Order) -> HttpResponse {
-    let first = MessagePageQuery { order, limit: PAGE, ..MessagePageQuery::default() };
+async fn one_page(
+    state: &AppState,
+    flow: ChatflowId,
+    mut query: MessageQuery,
+    n_pages_before: usize,
+) -> Result<HttpResponse, ApiError> {
+    let history = state.store.history();
+    for _ in 0..n_pages_before {
+        match history.messages(flow, query.clone()).await?.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(HttpResponse::Ok().json(json!([]))),
+        }
+    }
+    let page = history.messages(flow, query).await?;
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = page.next {
+        response.insert_header(("X-Next-Cursor", next.to_text()));
+    }
+    Ok(response.json(page.messages))
+}
+
+/// Every selected message as one JSON array, read and sent page by page: a
+/// long history never stands in memory.
+async fn all(
+    state: web::Data<AppState>,
+    flow: ChatflowId,
+    query: MessageQuery,
+) -> Result<HttpResponse, ApiError> {
+    let first = state.store.history().messages(flow, query.clone()).await?;
+    if first.next.is_none() {
+        return Ok(HttpResponse::Ok().json(first.messages));
+    }
     let pages = stream::unfold(Some((first, b'[')), move |at| {
-        let state = state.clone();
+        let (state, query) = (state.clone(), query.clone());
         async move {
-            let (query, opener) = at?;
-            Some(match state.store.history().messages_of_chatflow(flow, query).await {
-                Ok(page) => {
-                    let next = page
-                        .next
-                        .map(|after| (MessagePageQuery { after: Some(after), ..query }, b','));
-                    (Ok(page_bytes(&page.messages, opener, next.is_none())), next)
-                }
+            let (page, opener) = at?;
+            let bytes = page_bytes(&page.messages, opener, page.next.is_none());
+            let Some(after) = page.next else { return Some((Ok(bytes), None)) };
+            let query = MessageQuery { after: Some(after), ..query };
+            Some(match state.store.history().messages(flow, query).await {
+                Ok(next) => (Ok(bytes), Some((next, b','))),
                 // The array stays open, so that nobody takes it for the whole.
                 Err(error) => (Err(ApiError::from(error)), None),
             })
         }
     });
-    HttpResponse::Ok().content_type("application/json").streaming(pages)
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(pages))
 }
 
 fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
@@ -104,8 +130,8 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     out.into()
 }
 
-/// Deletes a session's messages, and the memory of its live actor with them.
-/// Without any selector it clears the chatflow's history.
+/// Deletes the messages that all selectors mean, their feedback, and the memory of
+/// live actors with them. Without any selector it clears the chatflow's history.
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
@@ -114,6 +140,12 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     params(
         ("id" = ChatflowId, Path, description = "The chatflow"),
         ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
     ),
     responses((status = 200, description = "How many are gone", body = Deleted))
 )]
@@ -123,34 +155,30 @@ pub async fn delete(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let flow = chatflows::find(&id, &state)?;
-    let mut session = None;
-    for (name, value) in query.iter() {
-        match name.as_str() {
-            "sessionId" => session = Some(parse_session(value)?),
-            _ => return Err(unknown(name)),
+    let filter = message_query::deletion(&query)?;
+    let of_session = MessageFilter { session: filter.session.clone(), ..Default::default() };
+    let history = state.store.history();
+    let feedback = state.store.feedback();
+    let n_deleted = match &filter.session {
+        Some(session) if filter == of_session => {
+            let key = SessionKey { chatflow: flow.id, session: session.clone() };
+            let n_deleted = state.supervisor.forget_session(key.clone()).await?;
+            feedback.delete_session(key).await?;
+            n_deleted
         }
-    }
-    let n_deleted = match session {
-        Some(session) => {
-            state.supervisor.forget_session(SessionKey { chatflow: flow.id, session }).await?
-        }
-        None => {
-            let n_deleted = state.store.history().delete_chatflow_history(flow.id).await?;
+        _ if filter.is_empty() => {
+            let n_deleted = history.delete_chatflow_history(flow.id).await?;
             state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_chatflow(flow.id).await?;
+            n_deleted
+        }
+        _ => {
+            let chat = filter.chat.clone();
+            let n_deleted = history.delete_messages(flow.id, filter).await?;
+            state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_orphans(flow.id, chat, history).await?;
             n_deleted
         }
     };
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
-}
-
-fn parse_session(text: &str) -> Result<SessionId, ApiError> {
-    SessionId::parse(text).map_err(|error| ApiError::bad(error.to_string()))
-}
-
-fn unknown(name: &str) -> ApiError {
-    let shown: String = name.chars().take(40).collect();
-    ApiError::bad(format!(
-        "{} is no selector that is known here; use sessionId",
-        shown.escape_debug()
-    ))
 }

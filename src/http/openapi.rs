@@ -19,7 +19,10 @@ use utoipa_swagger_ui::Config;
 use super::error::ApiError;
 use super::gate::Policy;
 use super::routes::{Entry, TABLE};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{
+    abort, apikey, chatflow_import, chatflows, chatmessage, credentials, feedback, key_import,
+    leads, misc, nodes, prediction, variables, widget,
+};
 
 /// Where the document is.
 const PATH: &str = "/api/v1/openapi.json";
@@ -38,22 +41,32 @@ const CONTENT_POLICY: &str =
     // In the order of what most callers look for.
     tags(
         (name = "Predictions"),
+        (name = "Widget"),
         (name = "Messages"),
+        (name = "Feedback"),
+        (name = "Leads"),
         (name = "Chatflows"),
+        (name = "Nodes"),
         (name = "Credentials"),
+        (name = "Variables"),
         (name = "API keys"),
         (name = "Server"),
     ),
     components(schemas(ErrorBody, chatmessage::Direction)),
     paths(
+        abort::abort,
         apikey::create,
         apikey::delete,
         apikey::list,
+        apikey::rotate,
         apikey::update,
+        apikey::verify,
+        chatflow_import::import,
         chatflows::create,
         chatflows::delete,
         chatflows::get,
         chatflows::list,
+        chatflows::of_key,
         chatflows::update,
         chatmessage::delete,
         chatmessage::list,
@@ -61,11 +74,32 @@ const CONTENT_POLICY: &str =
         credentials::delete,
         credentials::list,
         credentials::update,
+        document,
+        feedback::create,
+        feedback::create_in_flow,
+        feedback::list,
+        feedback::update,
+        key_import::import,
+        leads::create,
+        leads::list,
+        misc::ip,
         misc::ping,
         misc::streaming,
         misc::version,
-        document,
+        nodes::credential_icon,
+        nodes::flow_config,
+        nodes::get,
+        nodes::icon,
+        nodes::list,
         prediction::external,
+        prediction::internal,
+        variables::create,
+        variables::delete,
+        variables::list,
+        variables::update,
+        widget::chatbot_config,
+        widget::public_chatflow,
+        widget::uploads,
     )
 )]
 struct Described;

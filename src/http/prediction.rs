@@ -1,11 +1,12 @@
-//! `POST /api/v1/prediction/{id}`: one turn of a conversation.
+//! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
+//! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
 use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
-    TurnReply,
+    TraceId, TurnReply,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -95,6 +96,39 @@ pub async fn external(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::External).await
+}
+
+/// Answers the operator's own question: no key of the chatflow is asked for.
+///
+/// # Errors
+/// See the table in [`super::error`].
+#[utoipa::path(
+    post, path = "/api/v1/internal-prediction/{id}", tag = "Predictions",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    request_body = Prediction,
+    responses(
+        (status = 200, description = "The answer, whole or as a stream", content(
+            (TurnReply = "application/json"), (SseEvent = "text/event-stream")
+        )),
+    )
+)]
+pub async fn internal(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::Internal).await
+}
+
+async fn predict(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+    door: ChatType,
+) -> Result<HttpResponse, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
     let body = body::read(&request, payload, state.body_limit).await?;
@@ -104,16 +138,30 @@ pub async fn external(
     let streams = prediction.streaming && plan.can_stream;
     let (events, receiver) = if streams {
         let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
-        (EventSink::new(sender), Some(receiver))
+        (EventSink::new(sender, state.streams.patience), Some(receiver))
     } else {
         (EventSink::none(), None)
     };
-    let turn = bind(&state, &flow, &plan, prediction, asked_at, events)?;
+    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
+    let turn = bind(&state, &flow, &plan, prediction, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
-        Some(receiver) => sse::respond(receiver, pending).await,
+        Some(receiver) => sse::respond(receiver, pending, state.streams.heartbeat).await,
         None => Ok(HttpResponse::Ok().json(pending.await?)),
     }
+}
+
+/// When and through which door a request came, and its id in logs and traces.
+struct Arrival {
+    door: ChatType,
+    asked_at: Timestamp,
+    trace_id: TraceId,
+}
+
+/// The caller's trace, where it takes part in one, else a new one.
+fn trace_id(request: &HttpRequest) -> TraceId {
+    let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    header.and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::random)
 }
 
 fn bind(
@@ -121,25 +169,27 @@ fn bind(
     flow: &ReadyFlow,
     plan: &std::sync::Arc<Plan>,
     prediction: PredictionRequest,
-    asked_at: Timestamp,
+    arrival: Arrival,
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
     let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
     let chat_id = prediction.settle_chat_id();
-    let session = session(&prediction, plan, &chat_id)?;
+    let session = session(&prediction, arrival.door, plan, &chat_id)?;
     let missing = || ApiError::bad("question is missing: send {\"question\": \"...\"}");
     Ok(BoundTurn {
         plan: plan.clone(),
         key: SessionKey { chatflow: flow.chatflow.id, session },
         chat_id,
-        chat_type: ChatType::External,
+        chat_type: arrival.door,
         question: prediction.question.ok_or_else(missing)?,
         history: prediction.history,
         uploads: prediction.uploads.unwrap_or_default(),
         overrides,
         variables: flow.variables.clone(),
         lead_email: prediction.lead_email,
-        asked_at,
+        follow_up: flow.follow_up.clone(),
+        asked_at: arrival.asked_at,
+        trace_id: arrival.trace_id,
         events,
         store: state.store.history().clone(),
         services: state.services.clone(),
@@ -147,17 +197,17 @@ fn bind(
 }
 
 /// The request's session, else its chat, else the one typed on the memory
-/// node, else a new one.
+/// node, else a new one. An internal call begins with the memory node's.
 fn session(
     prediction: &PredictionRequest,
+    door: ChatType,
     plan: &Plan,
     chat_id: &ChatId,
 ) -> Result<SessionId, ApiError> {
-    if let Some(session) = &prediction.session_id {
-        return Ok(session.clone());
-    }
-    if let Some(chat) = &prediction.chat_id {
-        return Ok(SessionId::from(chat));
+    let own = prediction.session_id.clone();
+    let own = own.or_else(|| prediction.chat_id.as_ref().map(SessionId::from));
+    if let (ChatType::External, Some(session)) = (door, own) {
+        return Ok(session);
     }
     match &plan.typed_session {
         Some(typed) => SessionId::parse(typed).map_err(|error| {

@@ -1,33 +1,44 @@
 //! The body of a streamed answer. All that is ready goes out in one write, so
-//! it coalesces under load and stays byte-exact; no timer, no merged events.
+//! it coalesces under load and stays byte-exact; events are never merged.
+
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use parlor_actors::PendingTurn;
-use parlor_schemas::{Fault, StreamEvent, TurnReply, event::Done};
+use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 
-/// Answers with a stream as soon as the first event is there. What fails
-/// before that is an ordinary error with its status.
+/// A comment of the event stream: clients skip it, proxies see life.
+const HEARTBEAT: &[u8] = b":heartbeat\n\n";
+
+/// Answers with a stream as soon as the first event is there, or the first
+/// heartbeat is due. What fails before that is an ordinary error with its
+/// status; an abort is none, and the client that asked for it waits for the event.
 ///
 /// # Errors
 /// The turn's, where it ended before its first event.
 pub async fn respond(
     mut events: Receiver<StreamEvent>,
     turn: PendingTurn,
+    heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
-    let body = match events.recv().await {
-        Some(first) => Body { first: Some(first), events, ending: Ending::Turn(turn) },
-        None => {
-            let reply = turn.await?;
-            Body { first: None, events, ending: Ending::Reply(Box::new(reply)) }
-        }
+    let first = timeout(heartbeat, events.recv()).await;
+    let (first, ending) = match first {
+        Ok(Some(event)) => (First::Event(event), Ending::Turn(turn)),
+        Ok(None) => match turn.await {
+            Err(fault) if fault.code != ErrorCode::Cancelled => return Err(fault.into()),
+            result => (First::Nothing, Ending::Result(Box::new(result))),
+        },
+        Err(_) => (First::Heartbeat, Ending::Turn(turn)),
     };
+    let body = Body { first, events, ending, heartbeat };
     let stream = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -38,14 +49,22 @@ pub async fn respond(
 }
 
 struct Body {
-    first: Option<StreamEvent>,
+    first: First,
     events: Receiver<StreamEvent>,
     ending: Ending,
+    heartbeat: Duration,
+}
+
+/// What opened the stream.
+enum First {
+    Event(StreamEvent),
+    Heartbeat,
+    Nothing,
 }
 
 enum Ending {
     Turn(PendingTurn),
-    Reply(Box<TurnReply>),
+    Result(Box<Result<TurnReply, Fault>>),
     Sent,
 }
 
@@ -60,9 +79,13 @@ impl Body {
     /// The next bytes; `None` after the end.
     async fn next_write(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        let event = match self.first.take() {
-            Some(event) => Some(event),
-            None => self.events.recv().await,
+        let event = match std::mem::replace(&mut self.first, First::Nothing) {
+            First::Event(event) => Some(event),
+            First::Heartbeat => return Some(Bytes::from_static(HEARTBEAT)),
+            First::Nothing => match timeout(self.heartbeat, self.events.recv()).await {
+                Ok(event) => event,
+                Err(_) => return Some(Bytes::from_static(HEARTBEAT)),
+            },
         };
         match event {
             Some(event) => {
@@ -74,7 +97,7 @@ impl Body {
             // The node has said all: what remains waits for the commit.
             None => match std::mem::replace(&mut self.ending, Ending::Sent) {
                 Ending::Turn(turn) => write_end(turn.await, &mut out),
-                Ending::Reply(reply) => write_end(Ok(*reply), &mut out),
+                Ending::Result(result) => write_end(*result, &mut out),
                 Ending::Sent => return None,
             },
         }
@@ -85,6 +108,7 @@ impl Body {
 fn write_end(result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
     match result {
         Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
+        Err(fault) if fault.code == ErrorCode::Cancelled => StreamEvent::Abort(Done).write_to(out),
         Err(fault) => StreamEvent::Error(fault.message).write_to(out),
     }
     StreamEvent::End(Done).write_to(out);
@@ -104,8 +128,12 @@ fn metadata(reply: &TurnReply) -> Value {
             map.insert(key.into(), json!(text));
         }
     }
+    if let Some(prompts) = &reply.follow_up_prompts {
+        map.insert("followUpPrompts".into(), json!(prompts));
+    }
     if !reply.usage.is_empty() {
         map.insert("usage".into(), json!(reply.usage));
     }
+    map.insert("traceId".into(), json!(reply.trace_id));
     Value::Object(map)
 }

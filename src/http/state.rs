@@ -1,6 +1,7 @@
 //! What handlers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web;
 use parlor_actors::SupervisorHandle;
@@ -8,8 +9,19 @@ use parlor_nodes::Services;
 use parlor_schemas::ErrorCode;
 
 use super::error::ApiError;
+use super::limits::Limits;
+use super::origins::Origins;
 use crate::flow::cache::FlowCache;
 use crate::store::{Store, StoreError};
+
+/// How streams are kept alive and given up.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// Silence after which a comment is sent, for proxies that cut silent connections.
+    pub heartbeat: Duration,
+    /// How long a reader may take nothing.
+    pub patience: Duration,
+}
 
 /// The server's parts, seen from a handler.
 pub struct AppState {
@@ -23,6 +35,14 @@ pub struct AppState {
     pub services: Arc<dyn Services>,
     /// User and password of Basic authentication, if both are set.
     pub basic: Option<(String, String)>,
+    /// How streams are kept alive and given up.
+    pub streams: StreamLimits,
+    /// How often who may call.
+    pub limits: Limits,
+    /// Pages that may read answers of the public routes.
+    pub public_origins: Origins,
+    /// Pages that may read answers of the operator's routes.
+    pub operator_origins: Origins,
     /// Largest body in bytes.
     pub body_limit: usize,
 }

@@ -1,14 +1,15 @@
 //! What a node may ask of the turn it runs in.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
     ChatId, ChatflowId, Fault, HistoryItem, SessionId, StreamEvent, Turn, Upload, Usage,
 };
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::NodeError;
@@ -19,8 +20,8 @@ pub trait Services: Send + Sync {
     /// the runtime that opened it, so a client never crosses threads.
     fn http(&self) -> reqwest::Client;
 
-    /// The address that the operator set for a provider (`openai`, `anthropic`,
-    /// `ollama`), in place of its public one.
+    /// The address that the operator set for a provider of
+    /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
 }
 
@@ -55,6 +56,8 @@ pub struct TurnCtx {
     pub meter: Arc<UsageMeter>,
     /// What the turn's memory wants to find again beside the stored turn.
     pub kept: Arc<Kept>,
+    /// What the turn's agents may still do.
+    pub agents: AgentBudget,
     /// What the server lends.
     pub services: Arc<dyn Services>,
 }
@@ -73,6 +76,33 @@ impl Kept {
     /// Takes the value out.
     pub fn take(&self) -> Option<Value> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How far the agents of one turn may go, however they are nested: an agent in
+/// a chain tool of an agent asks from the same budget.
+#[derive(Debug, Clone, Default)]
+pub struct AgentBudget {
+    depth: usize,
+    n_rounds: Arc<AtomicUsize>,
+}
+
+impl AgentBudget {
+    /// Rounds of all agents of a turn together.
+    pub const MAX_ROUNDS: usize = 100;
+    /// Chains that run inside of each other's tools.
+    pub const MAX_DEPTH: usize = 4;
+
+    /// The same budget for a chain that a tool runs; `None` where that would
+    /// be one too many inside of each other.
+    pub fn deeper(&self) -> Option<Self> {
+        let depth = self.depth + 1;
+        (depth <= Self::MAX_DEPTH).then(|| Self { depth, n_rounds: Arc::clone(&self.n_rounds) })
+    }
+
+    /// Takes one round; false when the turn has had all of its rounds.
+    pub fn take_round(&self) -> bool {
+        self.n_rounds.fetch_add(1, Ordering::Relaxed) < Self::MAX_ROUNDS
     }
 }
 
@@ -109,12 +139,15 @@ pub struct EventSink {
 struct Channel {
     sender: mpsc::Sender<StreamEvent>,
     started: AtomicBool,
+    patience: Duration,
 }
 
 impl EventSink {
-    /// A sink into a channel that the HTTP body reads.
-    pub fn new(sender: mpsc::Sender<StreamEvent>) -> Self {
-        Self { channel: Some(Arc::new(Channel { sender, started: AtomicBool::new(false) })) }
+    /// A sink into a channel that the HTTP body reads. Who takes nothing for
+    /// as long as `patience`, while the channel is full, has left.
+    pub fn new(sender: mpsc::Sender<StreamEvent>, patience: Duration) -> Self {
+        let channel = Channel { sender, started: AtomicBool::new(false), patience };
+        Self { channel: Some(Arc::new(channel)) }
     }
 
     /// The sink of a request that is answered in one piece.
@@ -157,6 +190,14 @@ impl EventSink {
 
 impl Channel {
     async fn send(&self, event: StreamEvent) -> Result<(), NodeError> {
-        self.sender.send(event).await.map_err(|_| NodeError::Cancelled)
+        let event = match self.sender.try_send(event) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(NodeError::Cancelled),
+            Err(TrySendError::Full(event)) => event,
+        };
+        match tokio::time::timeout(self.patience, self.sender.send(event)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(NodeError::Cancelled),
+        }
     }
 }

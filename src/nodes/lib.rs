@@ -14,6 +14,7 @@
 //! - [`wire`]: one client per provider protocol
 //! - then one folder per category of Flowise's palette
 
+pub mod agents;
 pub mod chains;
 pub mod chat_models;
 pub mod ctx;
@@ -30,6 +31,7 @@ pub mod spec;
 pub mod template;
 #[cfg(test)]
 mod test_support;
+pub mod tools;
 pub mod utilities;
 pub mod wire;
 
@@ -39,3 +41,4 @@ pub use inputs::{InputValue, Inputs};
 pub use instance::{ChatModel, Document, Instance, Memory, RunOutput, Runnable};
 pub use rich_text::{Piece, RichText};
 pub use spec::{Kind, NodeSpec, Param};
+pub use wire::PROVIDERS;

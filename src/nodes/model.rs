@@ -109,7 +109,7 @@ pub struct ToolCall {
     pub id: String,
     /// The tool.
     pub name: String,
-    /// Its arguments.
+    /// Its arguments: an object, or a text where the model wrote no JSON.
     pub arguments: Value,
 }
 

@@ -7,6 +7,8 @@ pub fn all() -> impl Iterator<Item = &'static NodeSpec> {
     [
         crate::chat_models::NODES,
         crate::chains::NODES,
+        crate::agents::NODES,
+        crate::tools::NODES,
         crate::prompts::NODES,
         crate::memory::NODES,
         crate::document_loaders::NODES,

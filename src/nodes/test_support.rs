@@ -2,6 +2,7 @@
 //! remembers what it was asked, and short ways to write inputs.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
@@ -13,11 +14,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ctx::{EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
+use crate::ctx::{AgentBudget, EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
 use crate::error::NodeError;
 use crate::inputs::{InputValue, Inputs};
-use crate::instance::{ChatModel, Instance, ModelProfile};
-use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage, Part, Speaker};
+use crate::instance::{ChatModel, Instance, ModelProfile, Tool, ToolOutput};
+
+use crate::model::{
+    ChatReply, ChatRequest, FinishReason, ImageDetail, ModelMessage, Part, Speaker, ToolCall,
+    ToolDefinition,
+};
 use crate::rich_text::RichText;
 use crate::spec::NodeSpec;
 
@@ -41,6 +46,7 @@ impl TestTurn {
             cancel: CancellationToken::new(),
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: Arc::new(FakeServices),
         };
         Self { ctx }
@@ -59,7 +65,7 @@ impl TestTurn {
     /// The stored turns, question and answer.
     pub(crate) fn stored(mut self, turns: &[(&str, &str)]) -> Self {
         let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
-            Arc::new(Turn { seq: seq as u64, body: new_turn(question, answer) })
+            Arc::new(Turn::whole(seq as u64, new_turn(question, answer)))
         });
         self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
         self
@@ -85,7 +91,7 @@ impl TestTurn {
     /// The context and the end where its client reads.
     pub(crate) fn streaming(mut self) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
         let (sender, receiver) = mpsc::channel(256);
-        self.ctx.events = EventSink::new(sender);
+        self.ctx.events = EventSink::new(sender, Duration::from_secs(30));
         (self.ctx, receiver)
     }
 }
@@ -137,9 +143,10 @@ impl Services for FakeServices {
     }
 }
 
-/// A chat model that always says the same and keeps what it was asked.
+/// A chat model that says what it was told to and keeps what it was asked.
 pub(crate) struct FakeModel {
-    answer: &'static str,
+    /// What it says, call by call; the last one again and again.
+    replies: Vec<ChatReply>,
     profile: ModelProfile,
     asked: Mutex<Vec<ChatRequest>>,
 }
@@ -156,8 +163,19 @@ impl FakeModel {
         Self::with_profile("a picture", ModelProfile { images, images_apart })
     }
 
+    /// A model without images that plays a list of replies.
+    pub(crate) fn playing<const N: usize>(replies: [ChatReply; N]) -> Arc<Self> {
+        let profile = ModelProfile { images: None, images_apart: false };
+        Arc::new(Self { replies: replies.to_vec(), profile, asked: Mutex::new(Vec::new()) })
+    }
+
     fn with_profile(answer: &'static str, profile: ModelProfile) -> Arc<Self> {
-        Arc::new(Self { answer, profile, asked: Mutex::new(Vec::new()) })
+        Arc::new(Self { replies: vec![says(answer)], profile, asked: Mutex::new(Vec::new()) })
+    }
+
+    /// All that it was asked.
+    pub(crate) fn asked(&self) -> Vec<ChatRequest> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The messages of its only call.
@@ -184,13 +202,79 @@ impl ChatModel for FakeModel {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
-        self.asked.lock().unwrap().push(request);
+        let mut asked = self.asked.lock().unwrap();
+        let reply = self.replies[asked.len().min(self.replies.len() - 1)].clone();
+        asked.push(request);
         Box::pin(async move {
-            if stream {
-                ctx.events.token(self.answer).await?;
+            if stream && !reply.text.is_empty() {
+                ctx.events.token(&reply.text).await?;
             }
-            Ok(ChatReply { text: self.answer.to_owned(), ..ChatReply::default() })
+            Ok(reply)
         })
+    }
+}
+
+/// A reply of words.
+pub(crate) fn says(text: &str) -> ChatReply {
+    ChatReply { text: text.to_owned(), ..ChatReply::default() }
+}
+
+/// A reply that calls tools; the first call's id is `call_0`.
+pub(crate) fn calls<const N: usize>(calls: [(&str, Value); N]) -> ChatReply {
+    let call = |(at, (name, arguments)): (usize, (&str, Value))| ToolCall {
+        id: format!("call_{at}"),
+        name: name.to_owned(),
+        arguments,
+    };
+    let tool_calls = calls.into_iter().enumerate().map(call).collect();
+    ChatReply { tool_calls, finish: FinishReason::ToolCalls, ..ChatReply::default() }
+}
+
+/// A tool that answers every call with what a function makes of its arguments.
+pub(crate) struct FakeTool<F> {
+    name: &'static str,
+    returns_direct: bool,
+    run: F,
+}
+
+impl<F> FakeTool<F>
+where
+    F: Fn(&Value) -> Result<ToolOutput, NodeError> + Send + Sync + 'static,
+{
+    /// An instance of this name.
+    pub(crate) fn named(name: &'static str, run: F) -> Instance {
+        Instance::Tool(Arc::new(Self { name, returns_direct: false, run }))
+    }
+
+    /// An instance whose output is the answer.
+    pub(crate) fn direct(name: &'static str, run: F) -> Instance {
+        Instance::Tool(Arc::new(Self { name, returns_direct: true, run }))
+    }
+}
+
+impl<F> Tool for FakeTool<F>
+where
+    F: Fn(&Value) -> Result<ToolOutput, NodeError> + Send + Sync,
+{
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition {
+            name: self.name.to_owned(),
+            description: format!("Is {}.", self.name),
+            parameters: serde_json::json!({"type": "object", "properties": {}}),
+            strict: false,
+        }
+    }
+
+    fn returns_direct(&self) -> bool {
+        self.returns_direct
+    }
+
+    fn call<'a>(
+        &'a self,
+        arguments: Value,
+        _ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<ToolOutput, NodeError>> {
+        Box::pin(async move { (self.run)(&arguments) })
     }
 }
 

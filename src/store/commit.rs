@@ -19,6 +19,7 @@ use super::disk::Disk;
 use super::error::StoreError;
 use super::keys::Grave;
 use super::ledger::Ledger;
+use super::purge::Purge;
 use super::queue::{Answer, Job, Queued, Reply};
 use super::recovery::Suspect;
 use super::rows::{self, Changes};
@@ -55,6 +56,7 @@ pub(super) fn start(
         durability,
         ledger: None,
         sweeps: VecDeque::new(),
+        purges: VecDeque::new(),
         suspects: Vec::new(),
         unsynced_since: None,
         disk_is_full: false,
@@ -73,6 +75,7 @@ pub(super) struct Committer {
     /// `None` after a failed write, until the database is open again.
     pub ledger: Option<Ledger>,
     pub sweeps: VecDeque<(Sweep, Option<Reply>)>,
+    pub purges: VecDeque<(Purge, Reply)>,
     pub suspects: Vec<Suspect>,
     /// When opening the database again failed last.
     pub tried_to_recover: Option<Instant>,
@@ -131,11 +134,15 @@ impl Committer {
     fn patience(&self) -> Option<Duration> {
         match self.unsynced_since {
             _ if self.ledger.is_none() => Some(A_SECOND),
-            _ if !self.sweeps.is_empty() && !self.disk_is_full => Some(Duration::ZERO),
+            _ if self.has_slices() && !self.disk_is_full => Some(Duration::ZERO),
             Some(since) => Some(A_SECOND.saturating_sub(since.elapsed())),
-            None if self.sweeps.is_empty() => None,
+            None if !self.has_slices() => None,
             None => Some(A_SECOND),
         }
+    }
+
+    fn has_slices(&self) -> bool {
+        !self.sweeps.is_empty() || !self.purges.is_empty()
     }
 
     fn commit(&mut self, mut jobs: Vec<Queued>) {
@@ -149,7 +156,10 @@ impl Committer {
             refuse(std::mem::take(&mut jobs), || StoreError::DiskFull);
         }
         let mut group = Group::default();
-        let applied = self.apply(jobs, &mut group).and_then(|()| self.sweep(&mut group));
+        let applied = self
+            .apply(jobs, &mut group)
+            .and_then(|()| self.purge(&mut group))
+            .and_then(|()| self.sweep(&mut group));
         if applied.and_then(|()| self.sync_if_due(group.must_sync)).is_err() {
             return self.fail(group);
         }
@@ -185,6 +195,10 @@ impl Committer {
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
         let Some(ledger) = &mut self.ledger else { return Err(StoreError::Recovering) };
+        if let Job::ForgetMessages(chatflow, filter) = job {
+            self.purges.push_back((Purge::new(chatflow, filter), reply));
+            return Ok(());
+        }
         let planned = catch_unwind(AssertUnwindSafe(|| plan(ledger, tree, &job)));
         let plan = match planned.unwrap_or(Err(StoreError::Panicked)) {
             Ok(plan) => plan,
@@ -209,7 +223,7 @@ impl Committer {
                 answer_id: append.turn.body.answer_id,
                 key: append.key,
             }),
-            Job::Forget(_) | Job::ForgetChatflow(_) => {}
+            Job::Forget(_) | Job::ForgetChatflow(_) | Job::ForgetMessages(..) => {}
         }
         group.applied.push((reply, Ok(0)));
         Ok(())
@@ -261,6 +275,38 @@ impl Committer {
         Ok(())
     }
 
+    /// One slice of the oldest purge.
+    fn purge(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        if self.disk_is_full {
+            return Ok(());
+        }
+        let Some((mut purge, reply)) = self.purges.pop_front() else { return Ok(()) };
+        let tree = self.disk.tree(HISTORY)?;
+        let planned = purge.next_slice(&tree, &self.deletions).and_then(|mut slice| {
+            let Some(ledger) = &mut self.ledger else { return Err(StoreError::Recovering) };
+            slice.changed.iter().for_each(|key| ledger.doubt(key));
+            for key in &slice.empty {
+                if let Some((changes, grave)) = ledger.plan_forget(&tree, key)? {
+                    slice.changes.extend(changes);
+                    self.sweeps.push_back((Sweep::new(key.chatflow, grave), None));
+                }
+            }
+            Ok(slice)
+        });
+        match planned {
+            Err(error) => reply.send(Err(error)),
+            Ok(slice) => {
+                self.write(&tree, slice.changes)?;
+                if slice.is_last {
+                    group.applied.push((reply, Ok(purge.n_messages)));
+                } else {
+                    self.purges.push_back((purge, reply));
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn sync_if_due(&mut self, must_sync: bool) -> Result<(), StoreError> {
         let Some(since) = self.unsynced_since else { return Ok(()) };
         let due = match self.durability {
@@ -278,8 +324,9 @@ impl Committer {
     fn fail(&mut self, group: Group) {
         self.suspects.extend(group.appended);
         let swept = std::mem::take(&mut self.sweeps).into_iter().filter_map(|(_, reply)| reply);
+        let purged = std::mem::take(&mut self.purges).into_iter().map(|(_, reply)| reply);
         let replies: Vec<_> =
-            group.applied.into_iter().map(|(reply, _)| reply).chain(swept).collect();
+            group.applied.into_iter().map(|(reply, _)| reply).chain(swept).chain(purged).collect();
         self.close();
         // Before the answers, so that who tries again at once may succeed.
         let _ = self.recover();
@@ -292,6 +339,7 @@ impl Committer {
         self.ledger = None;
         self.unsynced_since = None;
         self.sweeps.clear();
+        self.purges.clear();
         self.disk.close();
     }
 }
@@ -314,7 +362,7 @@ fn plan(ledger: &mut Ledger, tree: &sled::Tree, job: &Job) -> Result<Plan, Store
             let (changes, grave) = ledger.plan_forget_chatflow(*chatflow);
             Plan { changes, grave: Some((*chatflow, grave)) }
         }
-        Job::ChangeRows { .. } => Plan::default(),
+        Job::ChangeRows { .. } | Job::ForgetMessages(..) => Plan::default(),
     };
     Ok(plan)
 }

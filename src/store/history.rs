@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlor_actors::ports::{Append, HistoryStore, LoadedSession, SessionTail};
-use parlor_schemas::{ChatflowId, Fault, SessionKey, Turn};
+use parlor_schemas::{ChatflowId, Fault, Halves, MessageFilter, SessionKey, Turn};
 
 use super::HISTORY;
 use super::deletions::Deletions;
@@ -44,8 +44,11 @@ impl History {
                 return Ok(Vec::new());
             };
             let mut turns = Vec::new();
-            for turn in backwards(&tree, ordinal).take(n.unwrap_or(usize::MAX)) {
-                turns.push(Arc::new(turn?));
+            for turn in backwards(&tree, ordinal) {
+                if turns.len() == n.unwrap_or(usize::MAX) {
+                    break;
+                }
+                turns.extend(Some(turn?).filter(is_left).map(Arc::new));
             }
             turns.reverse();
             Ok(turns)
@@ -63,6 +66,16 @@ impl History {
     /// Turns that run meanwhile are refused by their epoch when they end.
     pub async fn delete_chatflow_history(&self, chatflow: ChatflowId) -> Result<u64, StoreError> {
         self.queue.ask(Job::ForgetChatflow(chatflow)).await
+    }
+
+    /// Deletes the messages that the filter means; their number. Sessions in
+    /// memory must read again afterwards.
+    pub async fn delete_messages(
+        &self,
+        chatflow: ChatflowId,
+        filter: MessageFilter,
+    ) -> Result<u64, StoreError> {
+        self.queue.ask(Job::ForgetMessages(chatflow, filter)).await
     }
 
     pub(super) fn tree(&self) -> Result<sled::Tree, StoreError> {
@@ -135,8 +148,12 @@ fn tail(
     let mut turns: Vec<Arc<Turn>> = Vec::new();
     let mut n_bytes = 0;
     let mut complete = true;
+    let next_seq = rows::last_seq(tree, ordinal)?.map_or(0, |seq| seq + 1);
     for turn in backwards(tree, ordinal) {
         let turn = turn?;
+        if !is_left(&turn) {
+            continue;
+        }
         n_bytes += turn.weight();
         if n_bytes > max_bytes && !turns.is_empty() {
             complete = false;
@@ -145,8 +162,12 @@ fn tail(
         turns.push(Arc::new(turn));
     }
     turns.reverse();
-    let next_seq = turns.last().map_or(0, |turn| turn.seq + 1);
     Ok(LoadedSession { tail: SessionTail { turns, complete }, next_seq, epoch })
+}
+
+/// Whether any message of the turn is left; without one only its place is.
+fn is_left(turn: &Turn) -> bool {
+    turn.halves != Halves::NONE
 }
 
 /// The turns of a conversation, newest first.
@@ -158,6 +179,6 @@ fn backwards(tree: &sled::Tree, ordinal: u64) -> impl Iterator<Item = Result<Tur
             why: "it cannot be read",
         })?;
         let record = rows::read_rest(tree, place, &head)?;
-        Ok(Turn { seq: place.seq, body: record.body })
+        Ok(record.into_turn(place.seq))
     })
 }

@@ -119,6 +119,11 @@ impl Ledger {
         (vec![(keys::grave(&chatflow, grave), Some(Vec::new()))], grave)
     }
 
+    /// Forgets what is known of a conversation whose rows were changed elsewhere.
+    pub fn doubt(&mut self, key: &SessionKey) {
+        self.sessions.remove(key);
+    }
+
     fn known(&self, tree: &sled::Tree, key: &SessionKey) -> Result<Option<Known>, StoreError> {
         if let Some(known) = self.sessions.get(key) {
             return Ok(Some(known.clone()));

@@ -16,6 +16,7 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
+//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
 
 mod api_keys;
 mod chatflows;
@@ -24,12 +25,17 @@ mod credentials;
 mod deletions;
 mod disk;
 mod error;
+mod feedback;
 mod history;
+mod indexed;
 mod keys;
+mod leads;
 mod ledger;
+mod listings;
 mod lock;
 mod messages;
 mod parcel;
+mod purge;
 mod queue;
 mod record;
 mod recovery;
@@ -40,22 +46,27 @@ mod table;
 mod tests;
 mod tidy;
 mod variables;
+mod walk;
 mod watch;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-pub use api_keys::ApiKeys;
+pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
+pub use feedback::{Feedbacks, RatedMessage};
 pub use history::History;
-pub use messages::{MessageCursor, MessagePage, MessagePageQuery, Order};
+pub use leads::Leads;
+pub use listings::{RowCursor, RowPage, RowPageQuery};
+pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use variables::Variables;
 
 use deletions::Deletions;
 use disk::Disk;
+use indexed::IndexedTable;
 use lock::FolderLock;
 use queue::Queue;
 use table::Table;
@@ -103,6 +114,8 @@ pub struct Store {
     credentials: Credentials,
     api_keys: ApiKeys,
     variables: Variables,
+    feedback: Feedbacks,
+    leads: Leads,
     writer: Mutex<Option<JoinHandle<()>>>,
     // Last, so that the folder is free only when the database is closed.
     _lock: FolderLock,
@@ -130,6 +143,8 @@ impl Store {
         Ok(Self {
             chatflows: Chatflows::new(table("chatflows"), table("bindings")),
             variables: Variables::new(table("variables")),
+            feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
+            leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
             history: History { disk, deletions, queue },
             credentials,
             api_keys,
@@ -161,6 +176,16 @@ impl Store {
     /// The variables.
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// What people say about answers.
+    pub fn feedback(&self) -> &Feedbacks {
+        &self.feedback
+    }
+
+    /// Contact data that people leave.
+    pub fn leads(&self) -> &Leads {
+        &self.leads
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

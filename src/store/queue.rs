@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parlor_actors::ports::Append;
-use parlor_schemas::{ChatflowId, SessionKey};
+use parlor_schemas::{ChatflowId, MessageFilter, SessionKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::StoreError;
@@ -23,6 +23,8 @@ pub(super) enum Job {
     Forget(SessionKey),
     /// Delete all conversations of a chatflow. Answers the number of messages deleted.
     ForgetChatflow(ChatflowId),
+    /// Delete the messages of a chatflow that are meant. Answers their number.
+    ForgetMessages(ChatflowId, MessageFilter),
     /// Change rows of another tree, synced whatever the durability. Answers 0.
     ChangeRows {
         /// The tree.

@@ -6,7 +6,7 @@
 //! chat type(1), then four texts with their lengths: chat id, memory type,
 //! question, answer; then the extras, empty or one JSON object.
 
-use parlor_schemas::{ChatId, ChatType, NewTurn, Timestamp, Usage};
+use parlor_schemas::{ChatId, ChatType, Halves, NewTurn, Timestamp, Turn, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -19,21 +19,8 @@ pub(super) const VERSION: u8 = 1;
 const QUESTION: u8 = 1;
 const ANSWER: u8 = 2;
 
-/// Which messages of a turn exist: deleting by date may take one of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Halves(u8);
-
-impl Halves {
-    pub const BOTH: Self = Self(QUESTION | ANSWER);
-
-    /// By the role's byte in the keys: 0 is the question.
-    pub fn has(self, role: u8) -> bool {
-        self.0 & (1 << role) != 0
-    }
-
-    pub fn count(self) -> u64 {
-        u64::from(self.0.count_ones())
-    }
+fn halves_byte(halves: Halves) -> u8 {
+    u8::from(halves.question) * QUESTION + u8::from(halves.answer) * ANSWER
 }
 
 /// A turn's content and which of its messages exist.
@@ -41,6 +28,13 @@ impl Halves {
 pub(super) struct Record {
     pub halves: Halves,
     pub body: NewTurn,
+}
+
+impl Record {
+    /// The record in its place.
+    pub fn into_turn(self, seq: u64) -> Turn {
+        Turn { seq, body: self.body, halves: self.halves }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,7 +77,7 @@ pub(super) fn encode(halves: Halves, turn: &NewTurn) -> Result<Vec<u8>, StoreErr
         follow_up_prompts,
     } = turn;
     let mut bytes = Vec::with_capacity(80 + question.len() + answer.len());
-    bytes.push(halves.0);
+    bytes.push(halves_byte(halves));
     bytes.extend_from_slice(question_id.as_bytes());
     bytes.extend_from_slice(answer_id.as_bytes());
     bytes.extend_from_slice(&asked_at.millis().to_be_bytes());
@@ -146,9 +140,10 @@ struct Reader<'a>(&'a [u8]);
 impl Reader<'_> {
     fn record(&mut self) -> Option<Record> {
         let [halves] = self.array()?;
-        if halves & !Halves::BOTH.0 != 0 {
+        if halves & !(QUESTION | ANSWER) != 0 {
             return None;
         }
+        let halves = Halves { question: halves & QUESTION != 0, answer: halves & ANSWER != 0 };
         let body = NewTurn {
             question_id: Uuid::from_bytes(self.array()?),
             answer_id: Uuid::from_bytes(self.array()?),
@@ -170,7 +165,7 @@ impl Reader<'_> {
             memory_state: None,
             follow_up_prompts: None,
         };
-        Some(Record { halves: Halves(halves), body })
+        Some(Record { halves, body })
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -231,8 +226,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_turn_comes_back_as_it_was(turn in turn(), halves in 0u8..4) {
-            let record = Record { halves: Halves(halves), body: turn };
+        fn a_turn_comes_back_as_it_was(turn in turn(), question: bool, answer: bool) {
+            let record = Record { halves: Halves { question, answer }, body: turn };
             let bytes = encode(record.halves, &record.body).unwrap();
             prop_assert_eq!(decode(&bytes).unwrap(), record);
         }

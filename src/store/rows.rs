@@ -2,13 +2,14 @@
 //! read back. What adds a turn and what removes one stand side by side here,
 //! so that no index is forgotten on one side.
 
-use parlor_schemas::{ChatflowId, NewTurn, SessionKey};
+use parlor_schemas::{ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey};
+use uuid::Uuid;
 
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, DatePlace, TurnPlace};
 use super::parcel;
-use super::record::{self, Halves, Record};
+use super::record::{self, Record};
 
 /// Changes to one tree: a key with its new value, or `None` to remove it.
 pub(super) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -31,14 +32,7 @@ pub(super) fn added(
     place: TurnPlace,
     turn: &NewTurn,
 ) -> Result<Changes, StoreError> {
-    let key = keys::turn(place);
-    let payload = record::encode(Halves::BOTH, turn)?;
-    let parcel = parcel::seal(record::VERSION, &key, &payload)?;
-    let mut changes = Vec::with_capacity(8 + parcel.rest.len());
-    changes.push((key, Some(parcel.head)));
-    for (number, part) in (0..).zip(parcel.rest) {
-        changes.push((keys::part(place, number), Some(part)));
-    }
+    let mut changes = record(place, Halves::BOTH, turn)?;
     for (role, id, time) in messages(turn) {
         let date = keys::date(chatflow, DatePlace { time, turn: place, role });
         changes.push((date, Some(Vec::new())));
@@ -47,14 +41,45 @@ pub(super) fn added(
     Ok(changes)
 }
 
+/// The record alone, under its key and those of its parts.
+pub(super) fn record(
+    place: TurnPlace,
+    halves: Halves,
+    turn: &NewTurn,
+) -> Result<Changes, StoreError> {
+    let key = keys::turn(place);
+    let payload = record::encode(halves, turn)?;
+    let parcel = parcel::seal(record::VERSION, &key, &payload)?;
+    let mut changes = Vec::with_capacity(8 + parcel.rest.len());
+    changes.push((key, Some(parcel.head)));
+    for (number, part) in (0..).zip(parcel.rest) {
+        changes.push((keys::part(place, number), Some(part)));
+    }
+    Ok(changes)
+}
+
+/// Removes messages from the indexes by date and by id.
+pub(super) fn unindexed(
+    chatflow: &ChatflowId,
+    place: TurnPlace,
+    turn: &NewTurn,
+    lost: Halves,
+) -> Changes {
+    let of_lost = messages(turn).into_iter().filter(|(role, ..)| match role {
+        0 => lost.question,
+        _ => lost.answer,
+    });
+    let rows = of_lost.flat_map(|(role, id, time)| {
+        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
+        [(date, None), (keys::message(&id), None)]
+    });
+    rows.collect()
+}
+
 /// Removes what [`added`] made, and the turn's entry among its chat id's.
 pub(super) fn removed(chatflow: &ChatflowId, place: TurnPlace, turn: &NewTurn) -> Changes {
-    let mut changes = vec![(keys::chat(chatflow, &turn.chat_id, place.ordinal), None)];
-    for (role, id, time) in messages(turn) {
-        let at = DatePlace { time, turn: place, role };
-        changes.push((keys::date(chatflow, at), None));
-        changes.push((keys::message(&id), None));
-    }
+    let mut changes = unindexed(chatflow, place, turn, Halves::BOTH);
+    changes.push((keys::chat(chatflow, &turn.chat_id, place.ordinal), None));
     changes
 }
 
@@ -89,6 +114,51 @@ pub(super) fn ordinal_of(
 pub(super) fn owner_of(tree: &sled::Tree, ordinal: u64) -> Result<Option<SessionKey>, StoreError> {
     let value = tree.get(keys::owner(ordinal)).map_err(StoreError::read)?;
     Ok(value.as_deref().and_then(keys::session_of_owner_value))
+}
+
+/// The conversations that turns of a chat id belong to and that are not deleted.
+pub(super) fn ordinals_of_chat(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    chatflow: &ChatflowId,
+    chat: &ChatId,
+) -> Result<Vec<u64>, StoreError> {
+    let keys: Result<Vec<_>, _> = tree.scan_prefix(keys::chats_of(chatflow, chat)).keys().collect();
+    let keys = keys.map_err(StoreError::read)?;
+    let ordinals = keys.iter().filter_map(|key| keys::ordinal_of_chat(key));
+    Ok(ordinals.filter(|ordinal| !deletions.is_buried(chatflow, *ordinal)).collect())
+}
+
+/// The message of an id with its place.
+pub(super) fn message_by_id(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    id: Uuid,
+) -> Result<Option<(DatePlace, ChatMessage)>, StoreError> {
+    let value = tree.get(keys::message(&id)).map_err(StoreError::read)?;
+    let Some((turn, role)) = value.as_deref().and_then(keys::place_of_message_value) else {
+        return Ok(None);
+    };
+    let message = message_of_turn(tree, deletions, turn, role)?;
+    let message = message.filter(|message| message.id == id);
+    Ok(message.map(|message| (DatePlace { time: message.created_date, turn, role }, message)))
+}
+
+/// One message of a turn; `None` where it is deleted.
+pub(super) fn message_of_turn(
+    tree: &sled::Tree,
+    deletions: &Deletions,
+    place: TurnPlace,
+    role: u8,
+) -> Result<Option<ChatMessage>, StoreError> {
+    let Some(key) = owner_of(tree, place.ordinal)? else { return Ok(None) };
+    if deletions.is_buried(&key.chatflow, place.ordinal) {
+        return Ok(None);
+    }
+    let Some(record) = read(tree, place)? else { return Ok(None) };
+    let role = if role == 0 { Role::UserMessage } else { Role::ApiMessage };
+    let messages = record.into_turn(place.seq).messages(&key);
+    Ok(messages.into_iter().find(|message| message.role == role))
 }
 
 /// Sequence number of a conversation's last turn.

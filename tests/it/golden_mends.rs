@@ -8,7 +8,7 @@ use crate::support::golden;
 use crate::support::scripted::{Answer, Received};
 
 /// The recordings that a test of this file plays.
-pub const MENDED: [&str; 18] = [
+pub const MENDED: &[&str] = &[
     "b-history-badrole",
     "b-history-type-message-form",
     "b-toplevel-sessionid",
@@ -22,11 +22,13 @@ pub const MENDED: [&str; 18] = [
     "err-malformed-json",
     "err-missing-question",
     "err-missing-question-a",
+    "err-missing-question-d",
     "err-null-question",
     "err-number-question",
     "err-upstream-401",
     "err-upstream-500",
     "key-right",
+    "key-right-lowercase-bearer",
 ];
 
 fn talk(received: &[Received]) -> Vec<(String, String)> {
@@ -85,9 +87,13 @@ async fn a_session_id_beside_the_question_is_used_as_session_and_chat_id() {
 #[tokio::test]
 async fn a_question_that_is_not_there_is_a_bad_request_that_reaches_no_model() {
     let stage = Stage::set().await;
-    for name in
-        ["err-array-body", "err-missing-question", "err-missing-question-a", "err-null-question"]
-    {
+    for name in [
+        "err-array-body",
+        "err-missing-question",
+        "err-missing-question-a",
+        "err-missing-question-d",
+        "err-null-question",
+    ] {
         let message = stage.send(&golden::load(name)).await.expect_error(400);
         assert!(message.contains("question"), "{name}: {message}");
     }
@@ -123,6 +129,9 @@ async fn a_protected_flow_answers_401_whether_streamed_or_not() {
     }
     let wrong = stage.server.anyone().bearer("wrong");
     stage.send_as(wrong, &golden::load("err-key-wrong")).await.expect_error(401);
+    let lower = format!("bearer {}", stage.key_of_flow_g);
+    let lower = stage.server.anyone().with("authorization", &lower);
+    stage.send_as(lower, &golden::load("key-right-lowercase-bearer")).await.expect_error(401);
     assert!(stage.model.take_received().is_empty(), "a refused caller reached the model");
 }
 

@@ -13,21 +13,35 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abort;
 mod access;
 mod access_paths;
+mod agents;
 mod bad_input;
 mod clients;
 mod failures;
 mod failures_leaving;
+mod feedback;
 mod golden;
+mod golden_agents;
 mod golden_mends;
 mod golden_operator;
 mod harness;
+mod keys;
+mod keys_import;
+mod limits;
+mod message_api;
 mod openapi;
+mod origins;
 mod overrides;
+mod providers;
+mod providers_google_aws;
 mod replay;
 mod sessions;
 mod start_and_stop;
+mod streams;
 mod templates;
 mod tidy;
+mod variables;
 mod widget;
+mod widget_routes;

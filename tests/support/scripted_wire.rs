@@ -70,6 +70,28 @@ pub fn good(request: &Received, tokens: &[String]) -> Vec<u8> {
     bytes
 }
 
+/// A whole answer that calls a tool, in the form that the request asks for.
+pub fn call(request: &Received, id: &str, name: &str, arguments: &str) -> Vec<u8> {
+    let call = json!({
+        "index": 0, "id": id, "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    });
+    let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    if !request.streams() {
+        let choice = json!({"index": 0, "finish_reason": "tool_calls", "message": message});
+        let body = json!({"object": "chat.completion", "choices": [choice], "usage": usage(&[])});
+        let json = [("content-type", "application/json".to_owned())];
+        return whole(200, &json, &body.to_string());
+    }
+    let mut bytes = stream_head();
+    push_chunk(&mut bytes, &chunk(&json!([{"index": 0, "delta": message}])));
+    let end = json!([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]);
+    push_chunk(&mut bytes, &chunk(&end));
+    push_chunk(&mut bytes, "[DONE]");
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
 /// A good answer up to the last token, whose end is still to come.
 pub fn beginning(request: &Received, tokens: &[String]) -> Vec<u8> {
     if !request.streams() {

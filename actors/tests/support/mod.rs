@@ -17,7 +17,7 @@ use parlor_actors::{
 };
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, Fault, NewTurn, SessionId, SessionKey, Timestamp,
-    Turn, TurnReply, Usage,
+    TraceId, Turn, TurnReply, Usage,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +77,10 @@ pub struct ScriptedTurn {
 }
 
 impl TurnRunner for ScriptedTurn {
+    fn chat_id(&self) -> Option<ChatId> {
+        Some(chat())
+    }
+
     fn run(
         self: Box<Self>,
         tail: SessionTail,
@@ -98,7 +102,7 @@ impl TurnRunner for ScriptedTurn {
 
 fn outcome(question: &str, answer: &str) -> TurnOutcome {
     let id = uuid::Uuid::new_v4();
-    let chat_id = ChatId::parse("chat").unwrap();
+    let chat_id = chat();
     let record = NewTurn {
         question_id: uuid::Uuid::new_v4(),
         answer_id: id,
@@ -128,8 +132,14 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         session_id: "s".into(),
         memory_type: String::new(),
         usage: Usage::default(),
+        trace_id: TraceId::random(),
     };
     TurnOutcome { record: Some(record), reply }
+}
+
+/// The chat of all scripted turns, whatever their sessions.
+pub fn chat() -> ChatId {
+    ChatId::parse("chat").unwrap()
 }
 
 pub fn key(session: &str) -> SessionKey {

@@ -27,6 +27,8 @@ pub enum Target {
     Flow(String),
     /// A POST to this path, of which only the answer's text is checked.
     Path(String),
+    /// The model server itself, in OpenAI's wire format.
+    Model,
 }
 
 /// Which session a request belongs to.

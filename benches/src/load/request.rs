@@ -22,14 +22,22 @@ impl RequestMaker {
         let path = match &plan.target {
             Target::Flow(id) => format!("/api/v1/prediction/{id}"),
             Target::Path(path) => path.clone(),
+            Target::Model => "/v1/chat/completions".to_owned(),
         };
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
              content-length: ",
             plan.address
         );
-        let streaming = if plan.stream { r#""streaming":true,"# } else { "" };
         let question = Value::from(QUESTION);
+        if let Target::Model = plan.target {
+            let before_session = format!(
+                r#"{{"stream":{},"messages":[{{"role":"user","content":{question}}}],"user":""#,
+                plan.stream
+            );
+            return Self { head, before_session, after_session: r#""}"# };
+        }
+        let streaming = if plan.stream { r#""streaming":true,"# } else { "" };
         let before_session =
             format!(r#"{{"question":{question},{streaming}"overrideConfig":{{"sessionId":""#);
         Self { head, before_session, after_session: r#""}}"# }

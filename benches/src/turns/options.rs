@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 /// Measures what a durable, remembered turn costs in Parlor, against the floor of one
 /// proxied call.
@@ -29,6 +29,20 @@ pub struct Options {
     /// Sessions of one turn each, for the memory that an idle one takes.
     #[arg(long, default_value_t = 20_000)]
     pub idle_sessions: u64,
+    /// What takes part.
+    #[command(flatten)]
+    pub programs: ProgramOptions,
+    /// Measure the floor only.
+    #[arg(long)]
+    pub floor_only: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which programs take part, and where they work.
+#[derive(Clone, Debug, Args)]
+pub struct ProgramOptions {
     /// The server to measure; by default the release build beside this program.
     #[arg(long)]
     pub parlor: Option<PathBuf>,
@@ -42,12 +56,6 @@ pub struct Options {
     /// many a system's /tmp is memory, where being durable costs nothing.
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// Measure the floor only.
-    #[arg(long)]
-    pub floor_only: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 impl Options {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-use super::options::Options;
+use super::options::ProgramOptions;
 use crate::load::plan::fresh_prefix;
 use crate::service::Service;
 
@@ -25,14 +25,14 @@ pub struct Programs {
 
 impl Programs {
     /// Builds what cargo can build, then finds the rest or says how to get it.
-    pub fn find(options: &Options) -> anyhow::Result<Self> {
+    pub fn find(options: &ProgramOptions, needs_parlor: bool) -> anyhow::Result<Self> {
         let here = folder()?;
         if !options.no_build {
-            build(options)?;
+            build(options.parlor.is_none() && needs_parlor)?;
         }
         let beside = |name: &str| here.join(name);
         let parlor = options.parlor.clone().unwrap_or_else(|| beside("parlor"));
-        if !options.floor_only {
+        if needs_parlor {
             must_exist(&parlor, "cargo build --release")?;
         }
         let (upstream, floor) = (beside("upstream"), beside("floor"));
@@ -48,9 +48,9 @@ impl Programs {
         format!("{OPERATOR_NAME}:{}", self.password)
     }
 
-    /// Starts the model server.
-    pub fn start_upstream(&self, logs: &Path) -> anyhow::Result<Service> {
-        Service::start("upstream", &mut bare(&self.upstream), logs)
+    /// Starts the model server with these arguments.
+    pub fn start_upstream(&self, args: &[String], logs: &Path) -> anyhow::Result<Service> {
+        Service::start("upstream", bare(&self.upstream).args(args), logs)
     }
 
     /// Starts the floor before a model server.
@@ -86,12 +86,12 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 
 /// Brings the programs up to date: a stale server would be measured for the new one. The
 /// server is built by itself, with the features that it is shipped with.
-fn build(options: &Options) -> anyhow::Result<()> {
+fn build(with_parlor: bool) -> anyhow::Result<()> {
     // Set by `cargo run`; somebody who starts the program by hand has built it by hand.
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     ensure!(!cfg!(debug_assertions), "figures of a debug build mean nothing: add --release");
     let mut builds = vec![["-p", "parlor-benches"]];
-    if options.parlor.is_none() && !options.floor_only {
+    if with_parlor {
         builds.push(["-p", "parlor"]);
     }
     for package in builds {

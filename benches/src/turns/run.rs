@@ -35,11 +35,11 @@ const REST: Duration = Duration::from_secs(1);
 /// Runs all stages.
 pub async fn run(options: &Options) -> anyhow::Result<Findings> {
     progress("building");
-    let programs = Programs::find(options)?;
-    let above = options.dir.clone().map_or_else(programs::folder, Ok)?;
+    let programs = Programs::find(&options.programs, !options.floor_only)?;
+    let above = options.programs.dir.clone().map_or_else(programs::folder, Ok)?;
     let scratch = tempfile::Builder::new().prefix("turns-").tempdir_in(&above);
     let scratch = scratch.with_context(|| format!("a folder in {}", above.display()))?;
-    let upstream = programs.start_upstream(scratch.path())?;
+    let upstream = programs.start_upstream(&[], scratch.path())?;
     let floor = programs.start_floor(&upstream, scratch.path())?;
     let bench = Bench { options, programs, scratch, upstream, floor };
     let findings = bench.measure().await;
@@ -229,7 +229,7 @@ impl Subject {
 }
 
 /// Says what is going on, in one line that the next one replaces, if somebody watches.
-fn progress(what: &str) {
+pub fn progress(what: &str) {
     if stderr().is_terminal() {
         // A terminal that is gone is no reason to stop measuring.
         let _ = write!(stderr(), "\r\x1b[K{what}");

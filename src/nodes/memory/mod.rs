@@ -33,15 +33,17 @@ async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessag
     };
     let mut messages = Vec::with_capacity(ctx.history.len() + 2 * turns.len());
     for item in ctx.history.iter() {
-        let speaker = match item.role {
-            Role::UserMessage => Speaker::User,
-            Role::ApiMessage => Speaker::Assistant,
-        };
-        messages.push(ModelMessage::text(speaker, item.content.as_str()));
+        messages.push(ModelMessage::text(speaker(item.role), item.content.as_str()));
     }
     for turn in turns {
-        messages.push(ModelMessage::text(Speaker::User, turn.body.question.as_str()));
-        messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+        messages.extend(turn.said().map(|(role, text)| ModelMessage::text(speaker(role), text)));
     }
     Ok(messages)
+}
+
+fn speaker(role: Role) -> Speaker {
+    match role {
+        Role::UserMessage => Speaker::User,
+        Role::ApiMessage => Speaker::Assistant,
+    }
 }

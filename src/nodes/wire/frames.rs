@@ -12,9 +12,24 @@ pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
 /// How long an answer that is complete waits for the end of its stream.
 const DRAIN_TIME: Duration = Duration::from_millis(10);
 
-/// A frame over [`MAX_FRAME_BYTES`].
+/// Bytes that are no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameError;
+pub(crate) enum FrameError {
+    /// A frame over [`MAX_FRAME_BYTES`].
+    TooLong,
+    /// A frame whose checksum or structure is wrong.
+    Damaged,
+}
+
+impl FrameError {
+    /// What the provider did, starting with a verb.
+    pub(crate) fn problem(self) -> &'static str {
+        match self {
+            Self::TooLong => "sent a piece of more than 1 MiB",
+            Self::Damaged => "sent a piece that was damaged on the way",
+        }
+    }
+}
 
 /// Finds frames in bytes that come in pieces.
 pub(crate) trait Frames: Default {
@@ -70,8 +85,7 @@ impl<'e, F: Frames> FrameStream<'e, F> {
         &mut self,
         step: impl Fn(&mut F) -> Result<bool, FrameError>,
     ) -> Result<bool, NodeError> {
-        step(&mut self.frames)
-            .map_err(|FrameError| self.reply.call.broken("sent a piece of more than 1 MiB"))
+        step(&mut self.frames).map_err(|error| self.reply.call.broken(error.problem()))
     }
 }
 

@@ -32,7 +32,7 @@ impl LineBuffer {
     /// Where the next whole line lies, without its ending; `None` until more bytes come.
     ///
     /// # Errors
-    /// [`FrameError`] for a line over [`MAX_FRAME_BYTES`].
+    /// [`FrameError::TooLong`] for a line over [`MAX_FRAME_BYTES`].
     pub(crate) fn next_line(&mut self) -> Result<Option<Range<usize>>, FrameError> {
         if self.after_cr && self.start < self.bytes.len() {
             if self.bytes[self.start] == b'\n' {
@@ -45,7 +45,7 @@ impl LineBuffer {
             self.bytes[self.scanned..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
         let end = found.map_or(self.bytes.len(), |at| self.scanned + at);
         if end - self.start > MAX_FRAME_BYTES {
-            return Err(FrameError);
+            return Err(FrameError::TooLong);
         }
         self.scanned = end;
         if found.is_none() {
@@ -123,6 +123,6 @@ mod tests {
     fn a_line_without_end_is_refused_at_the_bound() {
         let piece = vec![b'x'; 100_000];
         let pieces = std::iter::repeat_n(piece.as_slice(), 11);
-        assert_eq!(collect(JsonLines::default(), pieces), Err(FrameError));
+        assert_eq!(collect(JsonLines::default(), pieces), Err(FrameError::TooLong));
     }
 }

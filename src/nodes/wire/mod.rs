@@ -1,27 +1,35 @@
 //! One client per provider protocol, over one way to send and to read.
 //!
 //! - `http`: time limits, cancelling, retries and errors
-//! - `frames`, `lines`, `sse`: lines of JSON and server-sent events out of byte chunks
+//! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
+//!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `openai`, `anthropic`, `ollama`: bodies and replies
+//! - `uri`: names in a path; `sigv4`: signatures of AWS
+//! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
 //! A secret never leaves in an error text.
 
 pub(crate) mod http;
 
 pub(crate) mod calls;
+pub(crate) mod eventstream;
 pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod sigv4;
 pub(crate) mod sse;
+pub(crate) mod uri;
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock;
+pub(crate) mod gemini;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 
 #[cfg(test)]
 pub(crate) mod test_server;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -57,17 +65,43 @@ macro_rules! chat_client {
     )*};
 }
 
-chat_client!(openai::OpenAi, anthropic::Anthropic, ollama::Ollama);
+chat_client!(
+    openai::OpenAi,
+    anthropic::Anthropic,
+    ollama::Ollama,
+    gemini::Gemini,
+    bedrock::Bedrock
+);
+
+/// The names under which an operator can set a provider's address: what stands
+/// before the paths that its client adds, and in Azure before the deployment.
+pub const PROVIDERS: &[&str] = &[
+    "anthropic",
+    "azure",
+    "bedrock",
+    "deepseek",
+    "fireworks",
+    "gemini",
+    "groq",
+    "localai",
+    "mistral",
+    "nvidia",
+    "ollama",
+    "openai",
+    "openrouter",
+    "together",
+    "xai",
+];
 
 /// How long a provider may take to its first byte where the node does not say.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where a node's model is, and the key for it.
 pub(crate) struct Endpoint {
-    /// The name under which the operator sets an address: `openai`.
+    /// One of [`PROVIDERS`].
     pub(crate) provider: &'static str,
     /// The provider's own address.
-    pub(crate) public: &'static str,
+    pub(crate) public: Cow<'static, str>,
     /// The address typed into the node.
     pub(crate) typed: Option<String>,
     /// The key, or why there is none. Whether one is needed shows only in a
@@ -84,6 +118,8 @@ pub(crate) enum Key {
     FromEnvironment(String),
     /// None, with the sentence that says how to provide one.
     Missing(NodeError),
+    /// None, and the provider may well need none.
+    None,
 }
 
 impl Key {
@@ -101,6 +137,14 @@ impl Key {
             },
         }
     }
+
+    /// The same key, of a provider that may need none.
+    pub(crate) fn or_none(self) -> Self {
+        match self {
+            Self::Missing(_) => Self::None,
+            key => key,
+        }
+    }
 }
 
 impl Endpoint {
@@ -114,14 +158,15 @@ impl Endpoint {
         if let Some(typed) = &self.typed {
             let key = match &self.key {
                 Key::Given(key) => Some(key.as_str()),
-                Key::FromEnvironment(_) | Key::Missing(_) => None,
+                Key::FromEnvironment(_) | Key::Missing(_) | Key::None => None,
             };
             return Ok((base(typed), key));
         }
         let operators = ctx.services.provider_url(self.provider);
-        let address = base(operators.as_deref().unwrap_or(self.public));
+        let address = base(operators.as_deref().unwrap_or(&self.public));
         match &self.key {
             Key::Given(key) | Key::FromEnvironment(key) => Ok((address, Some(key))),
+            Key::None => Ok((address, None)),
             Key::Missing(_) if operators.is_some() => Ok((address, None)),
             Key::Missing(error) => Err(error.clone()),
         }

@@ -43,7 +43,7 @@ impl SseEvents {
             self.data.push(b'\n');
         }
         if self.data.len() + value.len() > MAX_FRAME_BYTES {
-            return Err(FrameError);
+            return Err(FrameError::TooLong);
         }
         self.has_data = true;
         self.data.extend_from_slice(value);
@@ -123,9 +123,9 @@ mod tests {
     #[test]
     fn an_event_over_the_bound_is_refused_even_in_many_lines() {
         let line = format!("data: {}\n", "x".repeat(1000));
-        assert_eq!(events(line.repeat(2000).as_bytes(), 4096), Err(FrameError));
+        assert_eq!(events(line.repeat(2000).as_bytes(), 4096), Err(FrameError::TooLong));
         let long = format!("data: {}\n\n", "x".repeat(MAX_FRAME_BYTES));
-        assert_eq!(events(long.as_bytes(), 4096), Err(FrameError));
+        assert_eq!(events(long.as_bytes(), 4096), Err(FrameError::TooLong));
     }
 
     proptest! {

@@ -22,16 +22,22 @@ impl TestServer {
     /// Answers the first connection with the first of these, and so on; the
     /// last connection after an empty answer stays open and silent.
     pub(crate) async fn answering(answers: &[String]) -> Self {
+        Self::answering_bytes(answers.iter().map(|answer| answer.as_bytes().to_vec()).collect())
+            .await
+    }
+
+    /// The same with answers that are no text.
+    pub(crate) async fn answering_bytes(answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (answers, seen) = (answers.to_vec(), requests.clone());
+        let seen = requests.clone();
         let task = tokio::spawn(async move {
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read_request(&mut stream).await;
                 seen.lock().unwrap().push(request);
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
                 if answer.is_empty() {
                     std::future::pending::<()>().await;
                 }

@@ -1,6 +1,8 @@
 //! The chat model nodes against a scripted provider.
 
+mod bedrock;
 mod damage;
+mod gemini;
 
 use std::sync::Arc;
 
@@ -41,7 +43,17 @@ async fn ask(
     script: String,
     streams: bool,
 ) -> (Result<ChatReply, NodeError>, TestServer, Vec<String>) {
-    let server = TestServer::answering(&[script]).await;
+    ask_bytes(model, request, script.into_bytes(), streams).await
+}
+
+/// The same with an answer that is no text.
+async fn ask_bytes(
+    model: &dyn ChatModel,
+    request: ChatRequest,
+    script: Vec<u8>,
+    streams: bool,
+) -> (Result<ChatReply, NodeError>, TestServer, Vec<String>) {
+    let server = TestServer::answering_bytes(vec![script]).await;
     let (ctx, mut events) = TestTurn::asking("hi").streaming();
     let ctx = server.serving(ctx);
     let reply = model.call(request, &ctx, streams).await;

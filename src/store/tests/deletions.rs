@@ -1,7 +1,7 @@
 use parlor_actors::ports::HistoryStore;
 use parlor_schemas::{ChatflowId, ErrorCode};
 
-use super::super::{MessagePageQuery, Order};
+use super::super::{MessageQuery, Order};
 use super::*;
 
 #[tokio::test]
@@ -45,8 +45,8 @@ async fn clearing_a_chatflow_is_exact_and_counts_messages() {
     assert_eq!(store.history().delete_chatflow_history(flow).await.unwrap(), 320);
     assert_eq!(n_rows(store.history()), before);
     assert_eq!(store.history().delete_chatflow_history(flow).await.unwrap(), 0);
-    let query = MessagePageQuery { limit: 10, ..Default::default() };
-    let page = store.history().messages_of_chatflow(flow, query).await.unwrap();
+    let query = MessageQuery { limit: 10, ..Default::default() };
+    let page = store.history().messages(flow, query).await.unwrap();
     assert!(page.messages.is_empty());
     assert_eq!(questions(store.history(), &key(other, "s0")).await.len(), 2);
 }
@@ -120,7 +120,11 @@ async fn a_garbled_turn_is_named_by_its_error_and_can_still_be_deleted() {
     head[last] ^= 1;
     tree.insert(at, head).unwrap();
     drop(tree);
-    let error = store.history().session_messages(key.clone(), Order::Ascending).await.unwrap_err();
+    let error = store
+        .history()
+        .messages(key.chatflow, session_query(&key, Order::Ascending))
+        .await
+        .unwrap_err();
     assert!(error.to_string().starts_with("turn 2 of conversation 0 is damaged"), "{error}");
     let fault = store.history().load(key.clone(), 1_000_000).await.unwrap_err();
     assert_eq!(fault.code, ErrorCode::StoreFailed);

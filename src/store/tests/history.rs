@@ -1,7 +1,7 @@
 use parlor_actors::ports::HistoryStore;
 use parlor_schemas::{ChatflowId, ErrorCode, Role, Timestamp};
 
-use super::super::{MessageCursor, MessagePageQuery, Order};
+use super::super::{MessageCursor, MessageQuery, Order};
 use super::*;
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn a_session_wakes_with_its_last_turns_and_knows_that_there_are_older_ones
     let (_folder, store) = open();
     let key = key(ChatflowId::random(), "s1");
     append_all(store.history(), &key, 10).await;
-    let weight = Turn { seq: 0, body: turn(&key, 0) }.weight();
+    let weight = Turn::whole(0, turn(&key, 0)).weight();
     let loaded = store.history().load(key.clone(), weight * 3).await.unwrap();
     let seqs: Vec<_> = loaded.tail.turns.iter().map(|turn| turn.seq).collect();
     assert_eq!((seqs, loaded.next_seq, loaded.tail.complete), (vec![7, 8, 9], 10, false));
@@ -41,8 +41,8 @@ async fn sessions_with_similar_names_and_equal_names_elsewhere_never_share_a_tur
     for key in &keys {
         let expected = [format!("{} asks 0", key.session), format!("{} asks 1", key.session)];
         assert_eq!(questions(store.history(), key).await, expected);
-        let messages = store.history().session_messages(key.clone(), Order::Ascending).await;
-        assert!(messages.unwrap().iter().all(|message| message.chatflowid == key.chatflow));
+        let messages = messages_of(store.history(), key, Order::Ascending).await;
+        assert!(messages.iter().all(|message| message.chatflowid == key.chatflow));
     }
 }
 
@@ -84,10 +84,10 @@ async fn messages_of_a_session_are_in_the_order_of_the_conversation_whatever_the
         body.asked_at = Timestamp::from_millis(-1_000 * i64::try_from(seq).unwrap());
         store.history().append(appending(&key, seq, 0, body)).await.unwrap();
     }
-    let up = store.history().session_messages(key.clone(), Order::Ascending).await.unwrap();
+    let up = messages_of(store.history(), &key, Order::Ascending).await;
     let texts: Vec<_> = up.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(texts[..4], ["s1 asks 0", "s1 hears 0", "s1 asks 1", "s1 hears 1"]);
-    let mut down = store.history().session_messages(key, Order::Descending).await.unwrap();
+    let mut down = messages_of(store.history(), &key, Order::Descending).await;
     down.reverse();
     assert_eq!(up, down);
 }
@@ -102,9 +102,9 @@ async fn pages_of_a_chatflow_meet_every_message_once_in_order_of_date_both_ways(
     append_all(store.history(), &key(ChatflowId::random(), "a"), 5).await;
     for order in [Order::Ascending, Order::Descending] {
         let mut all = Vec::new();
-        let mut query = MessagePageQuery { order, limit: 7, ..Default::default() };
+        let mut query = MessageQuery { order, limit: 7, ..Default::default() };
         loop {
-            let page = store.history().messages_of_chatflow(flow, query).await.unwrap();
+            let page = store.history().messages(flow, query.clone()).await.unwrap();
             all.extend(page.messages);
             let Some(next) = page.next else { break };
             query.after = MessageCursor::parse(&next.to_text());
@@ -127,14 +127,15 @@ async fn a_range_of_dates_is_inclusive_and_may_split_a_turn() {
     let flow = ChatflowId::random();
     append_all(store.history(), &key(flow, "a"), 3).await;
     let at = |ms: i64| Some(Timestamp::from_millis(1_700_000_000_000 + ms));
-    let query = MessagePageQuery { from: at(500), to: at(2_000), limit: 100, ..Default::default() };
-    let page = store.history().messages_of_chatflow(flow, query).await.unwrap();
+    let dates = |from, to| MessageFilter { from: at(from), to: at(to), ..Default::default() };
+    let query = MessageQuery { filter: dates(500, 2_000), limit: 100, ..Default::default() };
+    let page = store.history().messages(flow, query.clone()).await.unwrap();
     let roles: Vec<_> = page.messages.iter().map(|message| message.role).collect();
     let expected = [Role::ApiMessage, Role::UserMessage, Role::ApiMessage, Role::UserMessage];
     assert_eq!(roles, expected);
     assert_eq!(page.next, None);
-    let nothing = MessagePageQuery { from: at(2_000), to: at(500), limit: 9, ..query };
-    let page = store.history().messages_of_chatflow(flow, nothing).await.unwrap();
+    let nothing = MessageQuery { filter: dates(2_000, 500), limit: 9, ..Default::default() };
+    let page = store.history().messages(flow, nothing).await.unwrap();
     assert!(page.messages.is_empty());
 }
 

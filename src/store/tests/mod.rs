@@ -3,18 +3,21 @@
 mod commit;
 mod deletions;
 mod history;
+mod indexed;
 mod opening;
+mod purge;
 
 use std::sync::Arc;
 
 use parlor_actors::ports::{Append, HistoryStore};
 use parlor_schemas::{
-    ChatId, ChatType, ChatflowId, Fault, NewTurn, SessionId, SessionKey, Timestamp, Turn, Usage,
+    ChatId, ChatMessage, ChatType, ChatflowId, Fault, MessageFilter, NewTurn, SessionId,
+    SessionKey, Timestamp, Turn, Usage,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{History, Store, StoreOptions};
+use super::{History, MessageQuery, Order, Store, StoreOptions};
 
 /// A new store; its data folder lies in the temporary one as `data`.
 pub(super) fn open() -> (TempDir, Store) {
@@ -54,7 +57,7 @@ pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
 }
 
 pub(super) fn appending(key: &SessionKey, seq: u64, epoch: u64, body: NewTurn) -> Append {
-    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn { seq, body }) }
+    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn::whole(seq, body)) }
 }
 
 /// Appends a turn as the session's actor would.
@@ -67,6 +70,20 @@ pub(super) async fn append_all(history: &History, key: &SessionKey, n_turns: u64
     for seq in 0..n_turns {
         append(history, key, seq).await.unwrap();
     }
+}
+
+/// The query for all messages of a session.
+pub(super) fn session_query(key: &SessionKey, order: Order) -> MessageQuery {
+    let filter = MessageFilter { session: Some(key.session.clone()), ..Default::default() };
+    MessageQuery { filter, order, limit: usize::MAX, ..Default::default() }
+}
+
+pub(super) async fn messages_of(
+    history: &History,
+    key: &SessionKey,
+    order: Order,
+) -> Vec<ChatMessage> {
+    history.messages(key.chatflow, session_query(key, order)).await.unwrap().messages
 }
 
 /// The questions of a session in order.

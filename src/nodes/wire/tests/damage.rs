@@ -1,6 +1,17 @@
 //! Answers that are cut, damaged or odd, and the connections they leave.
 
 use super::*;
+use crate::wire::eventstream::test_support::event;
+
+/// An answer in chunks; a test server wants it for ever.
+fn chunked(chunks: &[&[u8]]) -> &'static [&'static [u8]] {
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk =
+        |chunk: &&[u8]| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
+    let chunks = chunks.iter().map(chunk).chain([b"0\r\n\r\n".to_vec()]);
+    let pieces = std::iter::once(head).chain(chunks).map(|piece| &*piece.leak());
+    pieces.collect::<Vec<_>>().leak()
+}
 
 #[test]
 fn a_streamed_answer_leaves_its_connection_to_the_next() {
@@ -15,7 +26,17 @@ fn a_streamed_answer_leaves_its_connection_to_the_next() {
         b"29\r\n{\"message\":{\"content\":\"Hi\"},\"done\":true}\n\r\n",
         b"0\r\n\r\n",
     ];
-    for (name, pieces) in [("chatOpenAI", OPENAI), ("chatOllama", OLLAMA)] {
+    let gemini: &[u8] = b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]},\
+                          \"finishReason\":\"STOP\"}]}\n\n";
+    let hi = event("contentBlockDelta", r#"{"delta":{"text":"Hi"}}"#);
+    let stop = event("messageStop", r#"{"stopReason":"end_turn"}"#);
+    let count = event("metadata", r#"{"usage":{}}"#);
+    for (name, pieces) in [
+        ("chatOpenAI", OPENAI),
+        ("chatOllama", OLLAMA),
+        ("chatGoogleGenerativeAI", chunked(&[gemini])),
+        ("awsChatBedrock", chunked(&[&hi, &stop, &count])),
+    ] {
         run(Box::pin(async move {
             let server = TestServer::keeping_alive(pieces).await;
             let ctx = server.serving(TestTurn::asking("hi").ctx());

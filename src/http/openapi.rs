@@ -145,7 +145,7 @@ pub async fn to_pages() -> HttpResponse {
 /// The first page.
 ///
 /// # Errors
-/// None; see [`file`].
+/// None: the page is always there.
 pub async fn index() -> Result<HttpResponse, ApiError> {
     page("index.html")
 }

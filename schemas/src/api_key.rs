@@ -67,12 +67,14 @@ impl From<KeyDigest> for String {
 }
 
 /// How often a key may be used: `limitMax` requests in `limitDuration` seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyLimit {
     /// Requests in one window, at least 1.
+    #[schema(minimum = 1)]
     pub limit_max: u32,
     /// Seconds that a window lasts, at least 1.
+    #[schema(minimum = 1)]
     pub limit_duration: u32,
 }
 

@@ -8,7 +8,7 @@ use crate::ids::{ChatId, ChatflowId};
 use crate::time::Timestamp;
 
 /// A thumb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Rating {
     /// Up.
@@ -29,7 +29,7 @@ impl Rating {
 }
 
 /// Feedback as `GET /api/v1/feedback/{chatflow}` shows it: at most one for each message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Feedback {
     /// The id.
     pub id: Uuid,
@@ -51,7 +51,7 @@ pub struct Feedback {
 }
 
 /// A lead as `GET /api/v1/leads/{chatflow}` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Lead {
     /// The id.
     pub id: Uuid,

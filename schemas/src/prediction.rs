@@ -22,7 +22,7 @@ pub struct HistoryItem {
 }
 
 /// One entry of `uploads`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upload {
     /// `file`, `url`, `audio`, `file:full`, `file:rag`.
     #[serde(rename = "type")]

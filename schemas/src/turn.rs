@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chat_message::{ChatMessage, ChatType, Role};
@@ -10,7 +11,7 @@ use crate::time::Timestamp;
 use crate::trace::TraceId;
 
 /// Tokens that a turn cost, added over its model calls, as the providers counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Tokens of the prompts.
@@ -195,7 +196,7 @@ fn as_json_text<S: serde::Serializer>(
 
 /// What the caller of a committed turn gets: the ending node's result, then
 /// the keys that Flowise adds, in its order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TurnReply {
     /// Keys of the ending node's result: `text`, or `json`, and more.
     #[serde(flatten)]

@@ -28,7 +28,7 @@ const MAX_IMAGE_MB: u32 = 5;
 const MAX_FILE_MB: u32 = 500;
 
 /// The body of `GET /api/v1/chatflows-uploads/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadConfig {
     /// Whether recorded speech becomes a question.
@@ -45,7 +45,7 @@ pub struct UploadConfig {
 }
 
 /// What may be uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SizeAndTypes {
     /// MIME types of images, endings of files.

@@ -13,6 +13,14 @@ use super::state::AppState;
 /// # Errors
 /// 401 and 403 of the chatflow. 404 in the same words for a silent chat and
 /// for ids that do not exist: who guesses learns nothing.
+#[utoipa::path(
+    put, path = "/api/v1/chatmessage/abort/{id}/{chat}", tag = "Messages",
+    params(
+        ("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow"),
+        ("chat" = parlor_schemas::ChatId, Path, description = "The chat"),
+    ),
+    responses((status = 200, description = "status and message", body = Value))
+)]
 pub async fn abort(
     request: HttpRequest,
     path: web::Path<(String, String)>,

@@ -1,8 +1,9 @@
 //! `/api/v1/apikey`: keys, shown once when they are made or rotated.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{ApiKey, Chatflow, ErrorCode, Scope, Timestamp};
+use parlor_schemas::{ApiKey, Chatflow, ErrorCode, KeyLimit, Scope, Timestamp};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::chatflows::object;
 use super::error::ApiError;
@@ -12,10 +13,100 @@ use crate::store::NewKey;
 
 const BODY_LIMIT: usize = 16 * 1024;
 
+/// A key to make.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ApiKeyBody {
+    /// Shown to people.
+    #[schema(min_length = 1, max_length = 200)]
+    pub key_name: String,
+    /// Expiry, limit and scopes.
+    #[serde(flatten)]
+    pub terms: KeyTerms,
+}
+
+/// What changes of a key; something must.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ApiKeyChange {
+    /// Shown to people.
+    #[schema(max_length = 200)]
+    pub key_name: Option<String>,
+    /// Expiry, limit and scopes.
+    #[serde(flatten)]
+    pub terms: KeyTerms,
+}
+
+/// What a key opens, until when, how often.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct KeyTerms {
+    /// What it opens; a new key opens everything without them.
+    #[schema(min_items = 1)]
+    pub scopes: Option<Vec<Scope>>,
+    /// From when on it opens nothing; `null` is never.
+    pub expires_at: Option<Timestamp>,
+    /// The same as a number of days from now.
+    #[schema(minimum = 0, maximum = 36500)]
+    pub expires_in_days: Option<f64>,
+    /// How often it may be used; `null` is as often as one likes.
+    pub rate_limit: Option<KeyLimit>,
+}
+
+/// How to give a key a new secret.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct Rotation {
+    /// How long the old secret goes on to open as much; a day without it.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    pub overlap_seconds: Option<i64>,
+}
+
+/// A key as the list shows it.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ApiKeyRow {
+    /// What a chatflow's `apikeyid` names.
+    pub id: String,
+    /// Shown to people.
+    pub key_name: String,
+    /// The key itself where it was just made, else its beginning.
+    pub api_key: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What the key opens.
+    pub scopes: Vec<Scope>,
+    /// From when on it opens nothing.
+    pub expires_at: Option<Timestamp>,
+    /// How often it may be used.
+    pub rate_limit: Option<KeyLimit>,
+    /// Until when the secret before the last rotation is valid too.
+    pub previous_key_valid_until: Option<Timestamp>,
+    /// The chatflows that want this key.
+    #[schema(rename = "chatFlows")]
+    pub chat_flows: Vec<GuardedFlow>,
+}
+
+/// A chatflow that wants a key.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct GuardedFlow {
+    /// Its name.
+    pub flow_name: String,
+    /// Its categories, separated by `;`.
+    pub category: Option<String>,
+    /// When it was last changed.
+    pub updated_date: Timestamp,
+}
+
 /// All keys, masked.
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/apikey", tag = "API keys",
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
+)]
 pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     all(&state, None)
 }
@@ -26,6 +117,11 @@ pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> 
 ///
 /// # Errors
 /// 412 without a name; 400 naming the field.
+#[utoipa::path(
+    post, path = "/api/v1/apikey", tag = "API keys",
+    request_body = ApiKeyBody,
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -51,6 +147,12 @@ pub async fn create(
 ///
 /// # Errors
 /// 404; 412 where nothing is given; 400 naming the field.
+#[utoipa::path(
+    put, path = "/api/v1/apikey/{id}", tag = "API keys",
+    params(("id" = String, Path, description = "The key's id")),
+    request_body = ApiKeyChange,
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -82,6 +184,12 @@ pub async fn update(
 ///
 /// # Errors
 /// 404; 409 for an expired key; 400.
+#[utoipa::path(
+    post, path = "/api/v1/apikey/{id}/rotate", tag = "API keys",
+    params(("id" = String, Path, description = "The id of the key")),
+    request_body = Option<Rotation>,
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
+)]
 pub async fn rotate(
     request: HttpRequest,
     id: web::Path<String>,
@@ -104,6 +212,11 @@ pub async fn rotate(
 ///
 /// # Errors
 /// 404.
+#[utoipa::path(
+    delete, path = "/api/v1/apikey/{id}", tag = "API keys",
+    params(("id" = String, Path, description = "The key's id")),
+    responses((status = 200, description = "All keys", body = Vec<ApiKeyRow>))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -118,6 +231,11 @@ pub async fn delete(
 ///
 /// # Errors
 /// 401 where it does not; 429 where too many unknown keys are tried.
+#[utoipa::path(
+    get, path = "/api/v1/verify/apikey/{apikey}", tag = "API keys",
+    params(("apikey" = String, Path, description = "The key itself")),
+    responses((status = 200, description = "OK", body = String, content_type = "application/json"))
+)]
 pub async fn verify(
     request: HttpRequest,
     key: web::Path<String>,

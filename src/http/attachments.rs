@@ -13,10 +13,30 @@ use super::state::AppState;
 use crate::flow::attachments::{self, Rules};
 use crate::store::blobs::BlobFolder;
 
+/// The form of [`create`].
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // It is only described: the form is read as it streams in.
+struct AttachedFiles {
+    /// The files.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    files: Vec<String>,
+    /// `true` for their bytes in base64 instead of their texts.
+    base64: Option<String>,
+}
+
 /// Stores the files with their chat and answers with their texts.
 ///
 /// # Errors
 /// 400 naming the id or the file; 403 when the chatflow takes none; 404; 413.
+#[utoipa::path(
+    post, path = "/api/v1/attachments/{id}/{chatId}", tag = "Widget",
+    params(
+        ("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow"),
+        ("chatId" = uuid::Uuid, Path, description = "The chat"),
+    ),
+    request_body(content = inline(AttachedFiles), content_type = "multipart/form-data"),
+    responses((status = 200, description = "The files with their texts", body = Vec<serde_json::Value>))
+)]
 pub async fn create(
     request: HttpRequest,
     path: web::Path<(String, String)>,

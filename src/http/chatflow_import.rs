@@ -12,11 +12,24 @@ use super::error::ApiError;
 use super::state::AppState;
 use crate::store::Store;
 
+/// Chatflows to import.
+#[derive(utoipa::ToSchema)]
+pub struct ImportedChatflows {
+    /// Rows of an export.
+    #[schema(rename = "Chatflows")]
+    pub chatflows: Vec<serde_json::Value>,
+}
+
 /// Stores `{"Chatflows": [...]}`. A row whose id exists gets a new one and
 /// ` (1)` behind its name; nothing that is stored is changed.
 ///
 /// # Errors
 /// 400 naming the row and its field, and then nothing is stored.
+#[utoipa::path(
+    post, path = "/api/v1/chatflows/importchatflows", tag = "Chatflows",
+    request_body = ImportedChatflows,
+    responses((status = 200, description = "identifiers, generatedMaps, raw", body = Value))
+)]
 pub async fn import(
     request: HttpRequest,
     payload: web::Payload,

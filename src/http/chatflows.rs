@@ -4,13 +4,74 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::openapi::Deleted;
 use super::state::AppState;
 use super::{body, callers};
 use crate::flow::cache::not_found;
 use crate::flow::file;
 use crate::store::{Bindings, Store};
+
+/// A chatflow to store.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct NewChatflow {
+    /// Its id, a new one without it.
+    pub id: Option<ChatflowId>,
+    /// Shown to people.
+    pub name: String,
+    /// The exported flow, JSON text.
+    #[schema(examples("{\"nodes\":[],\"edges\":[]}"))]
+    pub flow_data: String,
+    /// The rest may be absent.
+    #[serde(flatten)]
+    pub settings: ChatflowSettings,
+}
+
+/// What changes of a chatflow.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ChatflowChange {
+    /// Shown to people.
+    pub name: Option<String>,
+    /// The exported flow, JSON text.
+    #[schema(examples("{\"nodes\":[],\"edges\":[]}"))]
+    pub flow_data: Option<String>,
+    /// What is absent stays.
+    #[serde(flatten)]
+    pub settings: ChatflowSettings,
+}
+
+/// The other columns that an operator writes.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ChatflowSettings {
+    /// A mark of the UI, kept.
+    pub deployed: Option<bool>,
+    /// Whether `public-chatflows` shows it.
+    pub is_public: Option<bool>,
+    /// Id of the API key that predictions must bring.
+    pub apikeyid: Option<String>,
+    /// Widget settings, JSON text.
+    pub chatbot_config: Option<String>,
+    /// Overrides and rate limit, JSON text.
+    pub api_config: Option<String>,
+    /// Tracing settings, JSON text, kept.
+    pub analytic: Option<String>,
+    /// Speech to text, JSON text.
+    pub speech_to_text: Option<String>,
+    /// Follow-up prompts, JSON text.
+    pub follow_up_prompts: Option<String>,
+    /// Categories, separated by `;`.
+    pub category: Option<String>,
+    /// `CHATFLOW`, `MULTIAGENT` or `ASSISTANT`.
+    pub r#type: Option<String>,
+    /// Node id to credential id or name: an addition to Flowise's body.
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub credential_bindings: Option<Bindings>,
+}
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
@@ -23,6 +84,11 @@ pub struct ListQuery {
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows", tag = "Chatflows",
+    params(("type" = Option<String>, Query, description = "Only this type")),
+    responses((status = 200, description = "Chatflows", body = Vec<Chatflow>))
+)]
 pub async fn list(
     query: web::Query<ListQuery>,
     state: web::Data<AppState>,
@@ -38,6 +104,11 @@ pub async fn list(
 ///
 /// # Errors
 /// 404.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "The chatflow", body = Chatflow))
+)]
 pub async fn get(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -51,6 +122,14 @@ pub async fn get(
 ///
 /// # Errors
 /// 401 for any other key; 404 where there are none; 429 over the key's limit.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows/apikey/{apikey}", tag = "Chatflows",
+    params(
+        ("apikey" = String, Path, description = "The key itself"),
+        ("keyonly" = Option<String>, Query, description = "Leaves out those that no key guards"),
+    ),
+    responses((status = 200, description = "Chatflows", body = Vec<Chatflow>))
+)]
 pub async fn of_key(
     request: HttpRequest,
     key: web::Path<String>,
@@ -77,6 +156,11 @@ pub async fn of_key(
 ///
 /// # Errors
 /// 400 naming the field; 409 for an id that exists.
+#[utoipa::path(
+    post, path = "/api/v1/chatflows", tag = "Chatflows",
+    request_body = NewChatflow,
+    responses((status = 200, description = "As it is stored", body = Chatflow))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -112,6 +196,12 @@ pub fn new_flow(fields: &mut Map<String, Value>, id: ChatflowId) -> Result<Chatf
 ///
 /// # Errors
 /// 400 naming the field; 404.
+#[utoipa::path(
+    put, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    request_body = Option<ChatflowChange>,
+    responses((status = 200, description = "As it is stored", body = Chatflow))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -136,6 +226,11 @@ pub async fn update(
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    delete, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "It is gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,

@@ -10,8 +10,19 @@ use serde_json::json;
 use super::chatflows;
 use super::error::ApiError;
 use super::message_query::{self, Deletion};
+use super::openapi::Deleted;
 use super::state::AppState;
 use crate::store::{MessageQuery, MessageStats, Order};
+
+/// An order by date.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+pub enum Direction {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
 
 /// Messages that are read at once.
 const PAGE: usize = 500;
@@ -24,6 +35,26 @@ type Query = web::Query<message_query::Pairs>;
 ///
 /// # Errors
 /// 400 for a parameter that is unknown or cannot be read; 404.
+#[utoipa::path(
+    get, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
+        ("feedback" = Option<String>, Query, description = "Anything: each message shows its feedback"),
+        ("feedbackType" = Option<String>, Query, description = "Only answers with this rating, with their questions: THUMBS_UP or THUMBS_DOWN"),
+        ("order" = Option<Direction>, Query, description = "By date; `sort` is another name for it"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Messages of a page"),
+        ("page" = Option<u32>, Query, minimum = 1, description = "Which page; needs limit"),
+        ("cursor" = Option<String>, Query, description = "`X-Next-Cursor` of the page before"),
+    ),
+    responses((status = 200, description = "Messages", body = Vec<ChatMessage>))
+)]
 pub async fn list(
     id: web::Path<String>,
     query: Query,
@@ -116,6 +147,21 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
+#[utoipa::path(
+    delete, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
+        ("feedbackType" = Option<String>, Query, description = "Only answers with this rating, with their questions: THUMBS_UP or THUMBS_DOWN"),
+    ),
+    responses((status = 200, description = "How many are gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     query: Query,
@@ -174,6 +220,16 @@ async fn delete_rated(
 ///
 /// # Errors
 /// 400 for a parameter that is unknown or cannot be read; 404.
+#[utoipa::path(
+    get, path = "/api/v1/stats/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL"),
+        ("startDate" = Option<String>, Query, description = "Oldest date"),
+        ("endDate" = Option<String>, Query, description = "Newest date"),
+    ),
+    responses((status = 200, description = "totalMessages, totalFeedback, positiveFeedback", body = serde_json::Value))
+)]
 pub async fn stats(
     id: web::Path<String>,
     query: Query,

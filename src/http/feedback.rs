@@ -22,11 +22,42 @@ pub const SMALL_BODY: usize = 16 * 1024;
 /// Longest words of one feedback in bytes.
 const MAX_CONTENT_BYTES: usize = 8 * 1024;
 
+/// What a person says about an answer.
+#[derive(utoipa::ToSchema)]
+pub struct NewFeedback {
+    /// The answer.
+    #[schema(rename = "messageId")]
+    pub message_id: Uuid,
+    /// The chatflow; that of the path or of the message without it.
+    pub chatflowid: Option<ChatflowId>,
+    /// The chat of the message.
+    #[schema(rename = "chatId")]
+    pub chat_id: Option<String>,
+    /// The thumb.
+    pub rating: Option<Rating>,
+    /// In words.
+    pub content: Option<String>,
+}
+
+/// What changes of a feedback.
+#[derive(utoipa::ToSchema)]
+pub struct FeedbackChange {
+    /// The thumb.
+    pub rating: Option<Rating>,
+    /// In words.
+    pub content: Option<String>,
+}
+
 /// Stores feedback on a message; the chatflow stands in the body, or is that
 /// of the message.
 ///
 /// # Errors
 /// 400 naming the field; 401 and 403 of the chatflow; 404.
+#[utoipa::path(
+    post, path = "/api/v1/feedback", tag = "Feedback",
+    request_body = NewFeedback,
+    responses((status = 200, description = "As it is stored", body = Feedback))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -46,6 +77,12 @@ pub async fn create(
 ///
 /// # Errors
 /// 400 naming the field; 404.
+#[utoipa::path(
+    post, path = "/api/v1/feedback/{id}", tag = "Feedback",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    request_body = NewFeedback,
+    responses((status = 200, description = "As it is stored", body = Feedback))
+)]
 pub async fn create_in_flow(
     request: HttpRequest,
     id: web::Path<String>,
@@ -112,6 +149,12 @@ fn created(row: &Feedback) -> Value {
 ///
 /// # Errors
 /// 400 naming the field; 401 and 403 of its chatflow; 404.
+#[utoipa::path(
+    put, path = "/api/v1/feedback/{id}", tag = "Feedback",
+    params(("id" = Uuid, Path, description = "The feedback")),
+    request_body = Option<FeedbackChange>,
+    responses((status = 200, description = "status OK", body = Value))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -147,6 +190,15 @@ pub async fn update(
 ///
 /// # Errors
 /// 400 for an unknown selector; 404.
+#[utoipa::path(
+    get, path = "/api/v1/feedback/{id}", tag = "Feedback",
+    params(
+        ("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("order" = Option<String>, Query, description = "ASC or DESC, by date"),
+    ),
+    responses((status = 200, description = "Feedback", body = Vec<Feedback>))
+)]
 pub async fn list(
     id: web::Path<String>,
     query: Query,

@@ -25,6 +25,15 @@ type Query = web::Query<Vec<(String, String)>>;
 ///
 /// # Errors
 /// 400 naming the parameter; 404.
+#[utoipa::path(
+    get, path = "/api/v1/get-upload-file", tag = "Widget",
+    params(
+        ("chatflowId" = parlor_schemas::ChatflowId, Query, description = "The chatflow"),
+        ("chatId" = String, Query, description = "The chat"),
+        ("fileName" = String, Query, description = "Its name"),
+    ),
+    responses((status = 200, description = "The file", content_type = "application/octet-stream"))
+)]
 pub async fn get(query: Query, state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     let text = |name: &str| {
         let mut found = query.iter().filter(|(key, _)| key == name);

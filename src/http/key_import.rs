@@ -17,12 +17,29 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// Each of these makes the first use of every other one slower.
 const MOST_HASHES: usize = 50;
 
+/// Keys to import.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct KeyImport {
+    /// `data:application/json;base64,...`: the rows of Flowise's `api.json`.
+    pub json_file: String,
+    /// `replaceAll`, `overwriteIfExist`, `ignoreIfExist` or `errorIfExist`.
+    pub import_mode: String,
+    /// What the keys open; everything without it.
+    pub scopes: Option<Vec<Scope>>,
+}
+
 /// Imports keys: `{jsonFile, importMode, scopes?}`. Keys in clear go on
 /// working; where there is only Flowise's hash, the key is known after its
 /// first use. Without scopes they open everything, as they did in Flowise.
 ///
 /// # Errors
 /// 400 naming the row; 409 where a key exists and that is an error.
+#[utoipa::path(
+    post, path = "/api/v1/apikey/import", tag = "API keys",
+    request_body = KeyImport,
+    responses((status = 200, description = "All keys", body = Vec<apikey::ApiKeyRow>))
+)]
 pub async fn import(
     request: HttpRequest,
     payload: web::Payload,

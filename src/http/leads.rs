@@ -18,10 +18,34 @@ use super::state::AppState;
 /// Longest name, address or number in bytes.
 const MAX_FIELD_BYTES: usize = 512;
 
+/// Contact data to store. A number is taken as it was typed.
+#[derive(utoipa::ToSchema)]
+pub struct NewLead {
+    /// The chatflow.
+    pub chatflowid: parlor_schemas::ChatflowId,
+    /// The chat; a new one without it.
+    #[schema(rename = "chatId")]
+    pub chat_id: Option<String>,
+    /// The person's name.
+    #[schema(value_type = Value, required = false)]
+    pub name: Option<String>,
+    /// The person's address.
+    #[schema(value_type = Value, required = false)]
+    pub email: Option<String>,
+    /// The person's number.
+    #[schema(value_type = Value, required = false)]
+    pub phone: Option<String>,
+}
+
 /// Stores a lead; the chatflow stands in the body.
 ///
 /// # Errors
 /// 400 naming the field; 401 and 403 of the chatflow; 404.
+#[utoipa::path(
+    post, path = "/api/v1/leads", tag = "Leads",
+    request_body = NewLead,
+    responses((status = 200, description = "As it is stored", body = Lead))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -63,6 +87,15 @@ fn created(lead: &Lead) -> Value {
 ///
 /// # Errors
 /// 400 for an unknown selector; 404.
+#[utoipa::path(
+    get, path = "/api/v1/leads/{id}", tag = "Leads",
+    params(
+        ("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("order" = Option<String>, Query, description = "ASC or DESC, by date"),
+    ),
+    responses((status = 200, description = "Leads", body = Vec<Lead>))
+)]
 pub async fn list(
     id: web::Path<String>,
     query: Query,

@@ -5,6 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::{ChatflowId, ErrorCode};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::state::AppState;
@@ -13,12 +14,37 @@ use crate::flow::cache::not_found;
 /// The version of Flowise whose API is served; clients compare it.
 const FLOWISE_VERSION: &str = "2.2.8";
 
+/// What is served here.
+#[derive(ToSchema)]
+pub struct Version {
+    /// The version of Flowise whose API this is.
+    pub version: String,
+    /// Parlor's own version.
+    pub parlor: String,
+}
+
+/// Whether answers come in pieces.
+#[derive(ToSchema)]
+pub struct Streaming {
+    /// True where `streaming: true` of a prediction is heeded.
+    #[schema(rename = "isStreaming")]
+    pub is_streaming: bool,
+}
+
 /// `pong`.
+#[utoipa::path(
+    get, path = "/api/v1/ping", tag = "Server",
+    responses((status = 200, description = "pong", body = str, content_type = "text/html"))
+)]
 pub async fn ping() -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body("pong")
 }
 
 /// The version that clients compare, and Parlor's own.
+#[utoipa::path(
+    get, path = "/api/v1/version", tag = "Server",
+    responses((status = 200, description = "Both versions", body = Version))
+)]
 pub async fn version() -> HttpResponse {
     HttpResponse::Ok()
         .json(json!({"version": FLOWISE_VERSION, "parlor": env!("CARGO_PKG_VERSION")}))
@@ -26,6 +52,10 @@ pub async fn version() -> HttpResponse {
 
 /// The address that rate limits count a caller by, so that an operator can
 /// see whether the proxies are counted right.
+#[utoipa::path(
+    get, path = "/api/v1/ip", tag = "Server",
+    responses((status = 200, description = "ip and msg", body = Value))
+)]
 pub async fn ip(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
     let msg = "If this is not the address of the machine that you call from, NUMBER_OF_PROXIES is \
                not the number of proxies in front of the server: raise it by one and ask again.";
@@ -36,6 +66,11 @@ pub async fn ip(request: HttpRequest, state: web::Data<AppState>) -> HttpRespons
 ///
 /// # Errors
 /// 404; what is wrong with the flow.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows-streaming/{id}", tag = "Predictions",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "Whether it streams", body = Streaming))
+)]
 pub async fn streaming(
     id: web::Path<String>,
     state: web::Data<AppState>,

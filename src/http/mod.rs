@@ -10,6 +10,7 @@
 //!   [`form`]: fields of forms as JSON
 //! - [`state`]: what handlers share
 //! - [`listing`]: rows in order of date, page by page
+//! - [`openapi`]: the description of the whole API
 //! - then one file per API
 
 pub mod abort;
@@ -36,6 +37,7 @@ pub mod message_query;
 pub mod misc;
 pub mod multipart;
 pub mod nodes;
+pub mod openapi;
 pub mod origins;
 pub mod prediction;
 pub mod routes;

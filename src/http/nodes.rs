@@ -15,6 +15,10 @@ use super::state::AppState;
 use crate::flow::{changeable, file};
 
 /// Every node that Parlor runs.
+#[utoipa::path(
+    get, path = "/api/v1/nodes", tag = "Nodes",
+    responses((status = 200, description = "Every node that runs here", body = Vec<Value>))
+)]
 pub async fn list() -> HttpResponse {
     HttpResponse::Ok().json(registry::all().map(shown).collect::<Vec<_>>())
 }
@@ -23,6 +27,11 @@ pub async fn list() -> HttpResponse {
 ///
 /// # Errors
 /// 404 for a node that Parlor does not run.
+#[utoipa::path(
+    get, path = "/api/v1/nodes/{name}", tag = "Nodes",
+    params(("name" = String, Path, description = "chatOpenAI, say")),
+    responses((status = 200, description = "The node", body = Value))
+)]
 pub async fn get(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(shown(find(&name)?)))
 }
@@ -31,6 +40,13 @@ pub async fn get(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
 ///
 /// # Errors
 /// 404 for a node that Parlor does not run.
+#[utoipa::path(
+    get, path = "/api/v1/node-icon/{name}", tag = "Nodes",
+    params(("name" = String, Path, description = "The node")),
+    responses(
+        (status = 200, description = "A picture", body = String, content_type = "image/svg+xml"),
+    )
+)]
 pub async fn icon(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     Ok(picture(icons::of_category(find(&name)?.category)))
 }
@@ -39,6 +55,13 @@ pub async fn icon(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
 ///
 /// # Errors
 /// 404 for a credential that no node here uses.
+#[utoipa::path(
+    get, path = "/api/v1/components-credentials-icon/{name}", tag = "Nodes",
+    params(("name" = String, Path, description = "The kind of credential")),
+    responses(
+        (status = 200, description = "A picture", body = String, content_type = "image/svg+xml"),
+    )
+)]
 pub async fn credential_icon(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let mut kinds = registry::all().filter_map(|spec| spec.credential);
     if kinds.any(|credential| credential.takes(&name)) {
@@ -51,6 +74,11 @@ pub async fn credential_icon(name: web::Path<String>) -> Result<HttpResponse, Ap
 ///
 /// # Errors
 /// 404; 422 for a flow that cannot be read.
+#[utoipa::path(
+    get, path = "/api/v1/flow-config/{id}", tag = "Chatflows",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "What requests may change", body = Vec<Value>))
+)]
 pub async fn flow_config(
     id: web::Path<String>,
     state: web::Data<AppState>,

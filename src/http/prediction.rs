@@ -4,11 +4,14 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
 use parlor_nodes::speech::is_transcribed;
+use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
-    TraceId,
+    TraceId, TurnReply,
 };
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::multipart;
@@ -23,10 +26,72 @@ use crate::flow::uploads::{self, FormFile, TurnUploads};
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
 
+/// A question to a chatflow. Unknown keys are left alone.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct Prediction {
+    /// The person's words.
+    pub question: Option<Words>,
+    /// `true`, or the word, asks for a stream of events, where the chatflow streams.
+    #[schema(value_type = Value, required = false)]
+    pub streaming: Option<Value>,
+    /// Continues a chat.
+    pub chat_id: Option<String>,
+    /// Continues a session; `overrideConfig.sessionId` comes first.
+    pub session_id: Option<String>,
+    /// Inputs of nodes, and `sessionId`.
+    #[schema(value_type = Option<Map<String, Value>>)]
+    pub override_config: Option<Map<String, Value>>,
+    /// Messages that are put before the stored ones.
+    pub history: Option<Vec<Said>>,
+    /// Images, audio and files.
+    pub uploads: Option<Vec<Upload>>,
+    /// Address that the person left.
+    pub lead_email: Option<String>,
+}
+
+/// A question; a number or a truth value counts as its text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum Words {
+    /// As it is.
+    Text(String),
+    /// Its digits.
+    Number(f64),
+    /// `true` or `false`.
+    Truth(bool),
+}
+
+/// An event of a streamed answer.
+#[derive(ToSchema)]
+pub struct SseEvent {
+    /// JSON text of `{"event", "data"}`: `start`, `token`, `sourceDocuments`, `usedTools`,
+    /// `artifacts`, `metadata`, `error`, `abort`, and `end` as the last one.
+    #[schema(content_media_type = "application/json")]
+    pub data: String,
+}
+
+/// A message of `history`.
+#[derive(ToSchema)]
+pub struct Said {
+    /// `userMessage` or `apiMessage`; `type` is another name for it.
+    pub role: String,
+    /// The text; `message` is another name for it.
+    pub content: String,
+}
+
 /// Answers a question from outside.
 ///
 /// # Errors
 /// See the table in [`super::error`].
+#[utoipa::path(
+    post, path = "/api/v1/prediction/{id}", tag = "Predictions",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    request_body = Prediction,
+    responses((status = 200, description = "The answer, whole or as a stream", content(
+        (TurnReply = "application/json"), (SseEvent = "text/event-stream")
+    )))
+)]
 pub async fn external(
     request: HttpRequest,
     id: web::Path<String>,
@@ -40,6 +105,16 @@ pub async fn external(
 ///
 /// # Errors
 /// See the table in [`super::error`].
+#[utoipa::path(
+    post, path = "/api/v1/internal-prediction/{id}", tag = "Predictions",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    request_body = Prediction,
+    responses(
+        (status = 200, description = "The answer, whole or as a stream", content(
+            (TurnReply = "application/json"), (SseEvent = "text/event-stream")
+        )),
+    )
+)]
 pub async fn internal(
     request: HttpRequest,
     id: web::Path<String>,

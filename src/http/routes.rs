@@ -10,7 +10,7 @@ use parlor_schemas::Scope;
 use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, chatflow_import, chatflows, chatmessage, credentials, feedback,
-    files, key_import, leads, misc, nodes, prediction, variables, widget,
+    files, key_import, leads, misc, nodes, openapi, prediction, variables, widget,
 };
 
 /// One line of the table.
@@ -38,6 +38,10 @@ macro_rules! route {
 pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
+    route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
+    route!("GET", "/api-docs", Policy::Public, openapi::to_pages),
+    route!("GET", "/api-docs/", Policy::Public, openapi::index),
+    route!("GET", "/api-docs/{file}", Policy::Public, openapi::file),
     route!("GET", "/api/v1/ip", Policy::Public, misc::ip),
     route!("GET", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::streaming),
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
@@ -152,6 +156,10 @@ mod tests {
             [
                 ("GET", "/api/v1/ping"),
                 ("GET", "/api/v1/version"),
+                ("GET", "/api/v1/openapi.json"),
+                ("GET", "/api-docs"),
+                ("GET", "/api-docs/"),
+                ("GET", "/api-docs/{file}"),
                 ("GET", "/api/v1/ip"),
                 ("GET", "/api/v1/chatflows-streaming/{id}"),
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),

@@ -13,10 +13,38 @@ use super::state::AppState;
 const BODY_LIMIT: usize = 1024 * 1024;
 const LONGEST_NAME: usize = 200;
 
+/// A variable to store.
+#[derive(utoipa::ToSchema)]
+pub struct VariableFields {
+    /// What `{{$vars.name}}` names.
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+    /// Its value; for `runtime` the environment has it.
+    pub value: Option<String>,
+    /// `static` without it.
+    pub r#type: Option<VariableType>,
+}
+
+/// What changes of a variable.
+#[derive(utoipa::ToSchema)]
+pub struct VariableChange {
+    /// What `{{$vars.name}}` names.
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: Option<String>,
+    /// Its value.
+    pub value: Option<String>,
+    /// Where the value comes from.
+    pub r#type: Option<VariableType>,
+}
+
 /// All variables, oldest first.
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/variables", tag = "Variables",
+    responses((status = 200, description = "All variables", body = Vec<Variable>))
+)]
 pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(state.store.variables().list()?))
 }
@@ -26,6 +54,11 @@ pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> 
 ///
 /// # Errors
 /// 400 naming the field; 409 for an id that exists.
+#[utoipa::path(
+    post, path = "/api/v1/variables", tag = "Variables",
+    request_body = VariableFields,
+    responses((status = 200, description = "As it is stored", body = Variable))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -61,6 +94,12 @@ pub async fn create(
 ///
 /// # Errors
 /// 400 naming the field; 404.
+#[utoipa::path(
+    put, path = "/api/v1/variables/{id}", tag = "Variables",
+    params(("id" = Uuid, Path, description = "The variable")),
+    request_body = Option<VariableChange>,
+    responses((status = 200, description = "As it is stored", body = Variable))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -79,6 +118,11 @@ pub async fn update(
 ///
 /// # Errors
 /// 404 for an id that cannot be one.
+#[utoipa::path(
+    delete, path = "/api/v1/variables/{id}", tag = "Variables",
+    params(("id" = Uuid, Path, description = "The variable")),
+    responses((status = 200, description = "It is gone", body = super::openapi::Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,

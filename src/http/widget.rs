@@ -18,6 +18,11 @@ use crate::flow::public_view;
 ///
 /// # Errors
 /// 404; 422 for a flow that cannot be read.
+#[utoipa::path(
+    get, path = "/api/v1/public-chatbotConfig/{id}", tag = "Widget",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "Its settings, and uploads", body = Map<String, Value>))
+)]
 pub async fn chatbot_config(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -33,6 +38,13 @@ pub async fn chatbot_config(
 ///
 /// # Errors
 /// 404; 422 for a flow that cannot be read.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows-uploads/{id}", tag = "Widget",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    responses(
+        (status = 200, description = "What people may upload", body = crate::flow::upload_config::UploadConfig),
+    )
+)]
 pub async fn uploads(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -44,6 +56,11 @@ pub async fn uploads(
 ///
 /// # Errors
 /// 401 for any other chatflow; 404.
+#[utoipa::path(
+    get, path = "/api/v1/public-chatflows/{id}", tag = "Widget",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "The chatflow", body = parlor_schemas::Chatflow))
+)]
 pub async fn public_chatflow(
     id: web::Path<String>,
     state: web::Data<AppState>,

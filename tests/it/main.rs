@@ -2,7 +2,7 @@
 //! sockets, real files. One binary holds them all, because each one more would
 //! be linked anew.
 //!
-//! Before the first run: `npm ci --prefix tests` (Node 20 or later).
+//! Before the first run: `tests/prepare` (Node 20 and Python 3.10 or later).
 
 // A failed expectation is how a test speaks, and helpers of tests are no test
 // functions to the lints that would otherwise allow it.
@@ -19,6 +19,7 @@ mod access_paths;
 mod agents;
 mod attachments;
 mod bad_input;
+mod clients;
 mod failures;
 mod failures_leaving;
 mod feedback;
@@ -35,6 +36,7 @@ mod memories;
 mod memories_redis;
 mod message_api;
 mod multipart;
+mod openapi;
 mod origins;
 mod overrides;
 mod providers;
@@ -50,4 +52,5 @@ mod tidy;
 mod uploads;
 mod uploads_paths;
 mod variables;
+mod widget;
 mod widget_routes;

@@ -5,6 +5,7 @@
 //! has nobody to hand an error to. Nothing leaves the loopback interface.
 
 pub mod aimock;
+pub mod clients;
 pub mod flows;
 pub mod golden;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod scripted_wire;
 pub mod server;
 pub mod shape;
 pub mod sse;
+pub mod tools;
 
 use std::future::Future;
 use std::path::PathBuf;

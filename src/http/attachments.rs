@@ -17,9 +17,9 @@ use crate::store::blobs::BlobFolder;
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // It is only described: the form is read as it streams in.
 struct AttachedFiles {
-    /// The files.
-    #[schema(value_type = Vec<String>, format = Binary)]
-    files: Vec<String>,
+    /// The files; none is an empty answer.
+    #[schema(value_type = Option<Vec<String>>, format = Binary)]
+    files: Option<Vec<String>>,
     /// `true` for their bytes in base64 instead of their texts.
     base64: Option<String>,
 }

@@ -82,6 +82,9 @@ pub async fn read(
                     bytes: part.bytes().await.map_err(broken)?,
                 });
             }
+            None if name == "files" => {
+                return Err(ApiError::bad("files holds a text where a file with a name belongs"));
+            }
             None => fields.push((name, field(part).await?)),
         }
     }

@@ -39,7 +39,11 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
     }
 }
 
-async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
+/// Reads a body of at most `limit` bytes, whatever it holds.
+///
+/// # Errors
+/// 400 where it breaks off, 413.
+pub async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| ApiError::bad("the body broke off"))?;

@@ -16,6 +16,7 @@ pub mod chatmessage;
 pub mod credentials;
 pub mod error;
 pub mod gate;
+pub mod message_import;
 pub mod message_query;
 pub mod misc;
 pub mod prediction;

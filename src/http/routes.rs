@@ -6,7 +6,7 @@ use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, misc, prediction};
+use super::{apikey, chatflows, chatmessage, credentials, message_import, misc, prediction};
 
 /// One line of the table.
 pub struct Entry {
@@ -38,6 +38,7 @@ pub const TABLE: &[Entry] = &[
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
+    route!("POST", "/api/v1/messages/import", OPERATOR, message_import::import),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
     route!("POST", "/api/v1/chatflows", OPERATOR, chatflows::create),
     route!("GET", "/api/v1/chatflows/{id}", OPERATOR, chatflows::get),

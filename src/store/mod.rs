@@ -14,6 +14,7 @@
 //! - `queue`, `commit`, `recovery`, `ledger`: the writer, its jobs and what it knows
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
+//! - `intake`: turns that were answered elsewhere
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 
@@ -25,6 +26,7 @@ mod deletions;
 mod disk;
 mod error;
 mod history;
+mod intake;
 mod keys;
 mod ledger;
 mod lock;
@@ -53,6 +55,7 @@ pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use history::History;
+pub use intake::ForeignTurn;
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use variables::Variables;
 

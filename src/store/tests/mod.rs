@@ -3,6 +3,7 @@
 mod commit;
 mod deletions;
 mod history;
+mod intake;
 mod opening;
 mod purge;
 

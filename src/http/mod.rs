@@ -21,5 +21,6 @@ pub mod message_query;
 pub mod misc;
 pub mod prediction;
 pub mod routes;
+pub mod row_import;
 pub mod sse;
 pub mod state;

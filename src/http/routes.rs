@@ -6,7 +6,9 @@ use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, chatflows, chatmessage, credentials, message_import, misc, prediction};
+use super::{
+    apikey, chatflows, chatmessage, credentials, message_import, misc, prediction, row_import,
+};
 
 /// One line of the table.
 pub struct Entry {
@@ -39,6 +41,7 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
     route!("POST", "/api/v1/messages/import", OPERATOR, message_import::import),
+    route!("POST", "/api/v1/rows/import", OPERATOR, row_import::import),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
     route!("POST", "/api/v1/chatflows", OPERATOR, chatflows::create),
     route!("GET", "/api/v1/chatflows/{id}", OPERATOR, chatflows::get),

@@ -52,6 +52,23 @@ impl ApiKeys {
         Ok((key, plain))
     }
 
+    /// What is stored in place of a key: its SHA-256 in hex.
+    pub fn digest(plain: &str) -> String {
+        digest(plain)
+    }
+
+    /// Stores a key that was made elsewhere, by its digest; false where the
+    /// same key has a row already.
+    pub fn adopt(&self, key: &ApiKey) -> Result<bool, StoreError> {
+        let all = self.by_digest.read().unwrap_or_else(PoisonError::into_inner);
+        let is_known = all.contains_key(&key.digest);
+        drop(all);
+        if !is_known {
+            self.put(key)?;
+        }
+        Ok(!is_known)
+    }
+
     /// The row of the key that a caller brought.
     pub fn find(&self, plain: &str) -> Option<Arc<ApiKey>> {
         let digest = digest(plain);

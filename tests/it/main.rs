@@ -23,6 +23,7 @@ mod golden_mends;
 mod golden_operator;
 mod harness;
 mod message_api;
+mod migrate;
 mod overrides;
 mod providers_google_aws;
 mod replay;

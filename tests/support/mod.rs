@@ -5,6 +5,7 @@
 //! has nobody to hand an error to. Nothing leaves the loopback interface.
 
 pub mod aimock;
+pub mod flowise;
 pub mod flows;
 pub mod golden;
 pub mod http;

@@ -24,6 +24,7 @@ mod golden_operator;
 mod harness;
 mod message_api;
 mod migrate;
+mod migrate_odd;
 mod overrides;
 mod providers_google_aws;
 mod replay;

@@ -84,7 +84,10 @@ fn parse(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
             continue;
         }
         let parsed = serde_json::from_slice(line).map_err(|error| {
-            let why: String = error.to_string().chars().take(200).collect();
+            let error = error.to_string();
+            // The place that follows is one within the line.
+            let why = error.split(" at line ").next().unwrap_or_default();
+            let why: String = why.chars().take(200).collect();
             ApiError::bad(format!("line {number} is no chat message: {why}"))
         })?;
         lines.push(parsed);

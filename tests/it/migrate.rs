@@ -233,6 +233,7 @@ async fn a_file_of_3_1_comes_too_and_its_narrow_keys_stay_narrow() {
     let (server, model) = with_model().await;
     let flowise = installation(Version::V3_1_3, &model.basepath());
     flowise.sql("UPDATE chat_message SET chatType = 'WEBHOOK', reasonContent = '{}'");
+    flowise.sql("UPDATE chat_flow SET workspaceId = id, textToSpeech = '{}'");
     let agentflow = json!({
         "id": "74d84c37-3f57-4c00-841d-17f95e783c4d", "name": "Agents", "type": "AGENTFLOW",
         "flowData": {"nodes": [{"id": "startAgentflow_0", "data": {"name": "startAgentflow"}}], "edges": []},
@@ -245,7 +246,9 @@ async fn a_file_of_3_1_comes_too_and_its_narrow_keys_stay_narrow() {
         report["notes"].to_string().contains("cannot run here yet: startAgentflow"),
         "{report}"
     );
-    assert!(report["notes"].to_string().contains("WEBHOOK"), "{report}");
+    for word in ["WEBHOOK", "reasoning kept with 6", "several", "textToSpeech"] {
+        assert!(report["notes"].to_string().contains(word), "{word}: {report}");
+    }
     assert_eq!(rows(&server, FLOW, "chatType=EXTERNAL").await.len(), 6);
     let body = json!({"question": "Hi"});
     server

@@ -253,6 +253,16 @@ async fn the_import_routes_are_the_operators_and_store_all_or_nothing() {
     let row = json!({"kind": "credential", "row": {"plainData": "sk-not-to-be-shown"}});
     let reply = server.operator().post("/api/v1/rows/import", &row).await.expect(400);
     assert!(!reply.body.contains("sk-not"), "{}", reply.body);
+    let key = |id: &str| {
+        let digest = "a".repeat(64);
+        let row = json!({"id": id.repeat(32), "keyName": "k", "digest": digest, "prefix": "p",
+            "scopes": ["predict"], "createdDate": "2025-01-01T00:00:05.700Z"});
+        json!({"kind": "apiKey", "row": row})
+    };
+    for (id, status, outcome) in [("b", 200, "stored"), ("b", 200, "exists"), ("c", 409, "")] {
+        let reply = server.operator().post("/api/v1/rows/import", &key(id)).await.expect(status);
+        assert_eq!(reply.json()["outcome"].as_str().unwrap_or(""), outcome);
+    }
     let import = |lines: String| {
         let operator = server.operator();
         async move { operator.send(reqwest::Method::POST, "/api/v1/messages/import", Some(lines)).await }

@@ -49,7 +49,7 @@ impl Database {
             .context("the database cannot be opened")?;
         let database = Self { connection, file: Some((path.to_owned(), state)) };
         let checked = database.has_table("chat_flow");
-        if !checked.context("the file is no SQLite database, or it is damaged")? {
+        if !checked.context("the file is no SQLite database, or a damaged one")? {
             bail!("this is no database of Flowise: it has no table chat_flow");
         }
         Ok(database)
@@ -85,6 +85,15 @@ impl Database {
         Ok(n_rows.unsigned_abs())
     }
 
+    /// Workspaces that chatflows are in; 0 before 3.x.
+    pub fn n_workspaces(&self) -> anyhow::Result<i64> {
+        if !self.has_column("chat_flow", "workspaceId")? {
+            return Ok(0);
+        }
+        let sql = "SELECT count(DISTINCT workspaceId) FROM chat_flow";
+        self.connection.query_row(sql, [], |row| row.get(0)).context(DAMAGED)
+    }
+
     /// Where the rows of a table lie, in the order they were made.
     pub fn places(&self, table: &str) -> anyhow::Result<Vec<i64>> {
         if !self.has_table(table)? {
@@ -110,7 +119,8 @@ impl Database {
 }
 
 /// What is said when the file gives way in the middle.
-pub(super) const DAMAGED: &str = "reading the database failed; it may be damaged";
+pub(super) const DAMAGED: &str =
+    "reading the database failed; it is damaged, or Flowise wrote to it meanwhile";
 
 fn state(path: &Path) -> anyhow::Result<State> {
     let file = std::fs::metadata(path).context("the database cannot be read")?;
@@ -135,7 +145,7 @@ fn uri(path: &Path) -> anyhow::Result<String> {
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let columns = row.as_ref().column_names().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let columns = row.as_ref().column_names().map(str::to_owned).collect::<Vec<_>>();
     let column = |(at, name): (usize, String)| Ok((name, json(row.get_ref(at)?)));
     columns.into_iter().enumerate().map(column).collect()
 }

@@ -60,6 +60,8 @@ pub(super) struct Move<'a> {
     /// Turns as lines, with their messages, until they are handed over.
     batch: Vec<(String, u64)>,
     batch_bytes: usize,
+    /// Messages with the thoughts of a reasoning model, which 3.1 keeps apart.
+    n_thoughts: u64,
     /// Doors of 3.x that there are none of here.
     other_doors: BTreeMap<String, u64>,
     progress: ProgressBar,
@@ -89,7 +91,17 @@ pub(super) async fn run(
         "messages {wide_bar} {human_pos} of {human_len}, {eta} left",
     )?);
     let (batch, other_doors) = (Vec::new(), BTreeMap::new());
-    let own = Move { database, sink, flows, kind, batch, batch_bytes: 0, other_doors, progress };
+    let own = Move {
+        database,
+        sink,
+        flows,
+        kind,
+        batch,
+        batch_bytes: 0,
+        n_thoughts: 0,
+        other_doors,
+        progress,
+    };
     own.run(notes).await
 }
 
@@ -115,6 +127,12 @@ impl Move<'_> {
         self.progress.finish_and_clear();
         for (door, n) in self.other_doors {
             notes.push(format!("{n} messages came through the door {door}, unknown here; they are kept as EXTERNAL, or INTERNAL for evaluations."));
+        }
+        if self.n_thoughts > 0 {
+            let n_thoughts = self.n_thoughts;
+            notes.push(format!(
+                "The reasoning kept with {n_thoughts} messages of 3.x did not come."
+            ));
         }
         Ok(self.kind)
     }
@@ -177,6 +195,7 @@ impl Move<'_> {
         let flow = text(record, "chatflowid").map(str::to_lowercase);
         let flow = flow.filter(|flow| self.flows.contains(flow));
         let flow = flow.ok_or("their chatflow is not here")?;
+        self.n_thoughts += u64::from(text(record, "reasonContent").is_some());
         let date = text(record, "createdDate").and_then(Timestamp::parse);
         let mut message = json!({
             "id": id,

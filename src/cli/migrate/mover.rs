@@ -59,7 +59,7 @@ impl<'a> Mover<'a> {
         for (kind, table, why) in WITHOUT_PLACE {
             self.without_place(kind, table, why)?;
         }
-        self.notes();
+        self.notes()?;
         Ok(self.report)
     }
 
@@ -144,7 +144,7 @@ impl<'a> Mover<'a> {
             match file::parse_flow(row["flowData"].as_str().unwrap_or_default()) {
                 Err(error) => kind.leave(1, format!("{}: {error}", named(&row))),
                 Ok(flow) => {
-                    let note = self.note_on(&row, &flow);
+                    let note = self.note_on(&record, &row, &flow);
                     if self.put(&mut kind, "chatflow", row).await? {
                         self.flows.extend(id(&record));
                         self.report.notes.extend(note);
@@ -157,7 +157,7 @@ impl<'a> Mover<'a> {
     }
 
     /// What a chatflow still needs before it answers as it did.
-    fn note_on(&self, row: &Value, flow: &FlowData) -> Option<String> {
+    fn note_on(&self, record: &Record, row: &Value, flow: &FlowData) -> Option<String> {
         let mut needs = Vec::new();
         let unsupported = plan::unsupported(flow.nodes.iter());
         if !unsupported.is_empty() {
@@ -168,6 +168,11 @@ impl<'a> Mover<'a> {
         let n_missing = missing.filter(|id| !self.credentials.contains(&id.to_lowercase())).count();
         if n_missing > 0 {
             needs.push(format!("{n_missing} of its nodes name a credential that did not come"));
+        }
+        let is_set = |column: &&&str| text(record, column).is_some();
+        let lost: Vec<&str> = rows::LEFT_SETTINGS.iter().filter(is_set).copied().collect();
+        if !lost.is_empty() {
+            needs.push(format!("these settings of 3.x have no place here: {}", lost.join(", ")));
         }
         let key = row["apikeyid"].as_str();
         if key.is_some_and(|key| !self.keys.contains(key)) {
@@ -199,7 +204,10 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    fn notes(&mut self) {
+    fn notes(&mut self) -> anyhow::Result<()> {
+        let database = &self.source.database;
+        self.report.changed_meanwhile = !database.is_unchanged();
+        let (has_users, n_workspaces) = (database.count("user")? > 0, database.n_workspaces()?);
         let mut note = |text: &str| self.report.notes.push(text.to_owned());
         if self.source.is_export {
             note(
@@ -213,10 +221,19 @@ impl<'a> Mover<'a> {
                  again.",
             );
         }
+        if has_users {
+            note(
+                "The accounts of Flowise 3 do not come: operators sign in with \
+                 FLOWISE_USERNAME and FLOWISE_PASSWORD or with an API key.",
+            );
+        }
+        if n_workspaces > 1 {
+            note("There are no workspaces here: what was in several is together now.");
+        }
         if self.source.has_uploads {
             note("Files that were uploaded to chats lie in the folder storage and stay there.");
         }
-        if !self.source.database.is_unchanged() {
+        if self.report.changed_meanwhile {
             note(
                 "The database was written to while it was read. Stop Flowise and run this again: \
                  nothing will be doubled.",
@@ -225,6 +242,7 @@ impl<'a> Mover<'a> {
         if self.report.dry_run {
             note("Nothing was changed, and what is here already was not looked at.");
         }
+        Ok(())
     }
 }
 

@@ -11,8 +11,7 @@ use crate::store::ApiKeys;
 /// Characters of a key that stay visible, as in keys that are made here.
 const PREFIX_CHARS: usize = 6;
 
-/// Columns of a chatflow that come as they are; those of 3.x that are not
-/// among them (text to speech, webhooks, MCP) have no meaning here.
+/// Columns of a chatflow that come as they are.
 const SETTINGS: [&str; 7] = [
     "chatbotConfig",
     "apiConfig",
@@ -22,6 +21,9 @@ const SETTINGS: [&str; 7] = [
     "category",
     "type",
 ];
+
+/// Columns of 3.x that mean nothing here.
+pub(super) const LEFT_SETTINGS: [&str; 3] = ["textToSpeech", "mcpServerConfig", "webhookSecret"];
 
 /// A chatflow.
 pub(super) fn chatflow(record: &Record) -> Value {

@@ -49,7 +49,8 @@ const ANSWER_COLUMNS: [&str; 6] =
 /// Stores the messages of an NDJSON body of at most [`MAX_LINES`] lines, in its
 /// order, each session's behind what it has. A question and the answer that is
 /// the next of the same session and chat become one turn, so both must come in
-/// one body. Messages whose id is stored already are left out and counted.
+/// one body. Messages whose id is stored already are left out and counted. A
+/// turn that runs meanwhile in a session that gets messages is refused at its end.
 ///
 /// # Errors
 /// 400 naming the line, or 404 for a chatflow that is not stored, and then

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use parlor_schemas::flow_file::FlowData;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::database::{Record, text};
 use super::report::{Kind, Report};
@@ -183,6 +184,10 @@ impl<'a> Mover<'a> {
 
     /// Hands a row over and counts it; whether it is here now.
     async fn put(&mut self, kind: &mut Kind, name: &str, row: Value) -> anyhow::Result<bool> {
+        if !row["id"].as_str().is_some_and(|id| Uuid::try_parse(id).is_ok()) {
+            kind.leave(1, "their id is no UUID");
+            return Ok(false);
+        }
         match self.sink.row(name, row).await? {
             Outcome::Taken => kind.taken += 1,
             Outcome::Existing => kind.existing += 1,
@@ -219,6 +224,12 @@ impl<'a> Mover<'a> {
                 "No API keys were found. Flowise keeps them in api.json beside its program \
                  unless APIKEY_PATH names a folder; copy it beside the database and run this \
                  again.",
+            );
+        }
+        if self.source.secret_is_own {
+            note(
+                "FLOWISE_SECRETKEY_OVERWRITE is set: a server that runs with it encrypts its own \
+                 credentials by it, and has to be started with it from then on.",
             );
         }
         if has_users {

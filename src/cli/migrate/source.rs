@@ -24,6 +24,8 @@ pub(super) struct Source {
     pub is_export: bool,
     /// Whether uploaded files lie beside the database.
     pub has_uploads: bool,
+    /// Whether the environment gives the key, which a server takes for its own too.
+    pub secret_is_own: bool,
     passphrase: Option<String>,
 }
 
@@ -59,7 +61,8 @@ impl Source {
             let uploads = beside("storage").and_then(|path| std::fs::read_dir(path).ok());
             has_uploads = uploads.is_some_and(|mut entries| entries.next().is_some());
         }
-        Ok(Self { database, api_json, is_export, has_uploads, passphrase })
+        let secret_is_own = secret.is_none() && overwrite().is_some();
+        Ok(Self { database, api_json, is_export, has_uploads, secret_is_own, passphrase })
     }
 
     /// The fields of an encrypted credential.
@@ -82,13 +85,15 @@ fn passphrase(database: &Path, secret: Option<&Path>) -> anyhow::Result<Option<S
         let read = std::fs::read_to_string(path);
         return read.map(Some).with_context(|| format!("cannot read {}", path.display()));
     }
-    if let Ok(text) = std::env::var(OVERWRITE)
-        && !text.is_empty()
-    {
+    if let Some(text) = overwrite() {
         return Ok(Some(text));
     }
     let beside = database.parent().map(|folder| folder.join("encryption.key"));
     Ok(beside.and_then(|path| std::fs::read_to_string(path).ok()))
+}
+
+fn overwrite() -> Option<String> {
+    std::env::var(OVERWRITE).ok().filter(|text| !text.is_empty())
 }
 
 fn starts_with_brace(path: &Path) -> anyhow::Result<bool> {

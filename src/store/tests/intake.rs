@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use parlor_schemas::{ChatflowId, Halves, NewTurn, Role, SessionKey};
 
 use super::super::intake::ForeignTurn;
@@ -82,4 +84,23 @@ async fn messages_that_are_just_being_swept_are_refused_until_they_are_gone() {
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     history.deletions.forget_grave(&key.chatflow, grave);
     assert_eq!(history.take_in(turns).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn turns_whose_sync_failed_are_not_there_and_come_whole_the_next_time() {
+    let (folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    append(store.history(), &key, 0).await.unwrap();
+    let answer = Halves { question: false, answer: true };
+    let half = ForeignTurn { halves: answer, ..whole(&key, turn(&key, 1)) };
+    let turns = vec![half, whole(&key, turn(&key, 2)), whole(&key, turn(&key, 3))];
+    store.history().disk.fail_next_sync.store(true, Ordering::SeqCst);
+    let failed = store.history().take_in(turns.clone()).await;
+    assert!(matches!(failed, Err(StoreError::NotStored)), "{failed:?}");
+    store.history().take_in(turns.clone()).await.unwrap();
+    assert_eq!(store.history().take_in(turns).await.unwrap(), 0);
+    drop(store);
+    let store = open_in(&folder);
+    let rows = messages_of(store.history(), &key, Order::Ascending).await;
+    assert_eq!(rows.len(), 7);
 }

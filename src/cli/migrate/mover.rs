@@ -184,7 +184,7 @@ impl<'a> Mover<'a> {
 
     /// Hands a row over and counts it; whether it is here now.
     async fn put(&mut self, kind: &mut Kind, name: &str, row: Value) -> anyhow::Result<bool> {
-        if !row["id"].as_str().is_some_and(|id| Uuid::try_parse(id).is_ok()) {
+        if row["id"].as_str().is_none_or(|id| Uuid::try_parse(id).is_err()) {
             kind.leave(1, "their id is no UUID");
             return Ok(false);
         }
@@ -209,53 +209,39 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
+    /// What holds for the installation as a whole.
     fn notes(&mut self) -> anyhow::Result<()> {
-        let database = &self.source.database;
+        let Source { database, is_export, has_uploads, secret_is_own, .. } = self.source;
         self.report.changed_meanwhile = !database.is_unchanged();
-        let (has_users, n_workspaces) = (database.count("user")? > 0, database.n_workspaces()?);
-        let mut note = |text: &str| self.report.notes.push(text.to_owned());
-        if self.source.is_export {
-            note(
-                "An export carries no credentials and no API keys; migrate Flowise's folder \
-                 itself to bring them along.",
-            );
-        } else if self.keys.is_empty() {
-            note(
-                "No API keys were found. Flowise keeps them in api.json beside its program \
-                 unless APIKEY_PATH names a folder; copy it beside the database and run this \
-                 again.",
-            );
-        }
-        if self.source.secret_is_own {
-            note(
-                "FLOWISE_SECRETKEY_OVERWRITE is set: a server that runs with it encrypts its own \
-                 credentials by it, and has to be started with it from then on.",
-            );
-        }
-        if has_users {
-            note(
-                "The accounts of Flowise 3 do not come: operators sign in with \
-                 FLOWISE_USERNAME and FLOWISE_PASSWORD or with an API key.",
-            );
-        }
-        if n_workspaces > 1 {
-            note("There are no workspaces here: what was in several is together now.");
-        }
-        if self.source.has_uploads {
-            note("Files that were uploaded to chats lie in the folder storage and stay there.");
-        }
-        if self.report.changed_meanwhile {
-            note(
-                "The database was written to while it was read. Stop Flowise and run this again: \
-                 nothing will be doubled.",
-            );
-        }
-        if self.report.dry_run {
-            note("Nothing was changed, and what is here already was not looked at.");
-        }
+        let facts = [
+            (*is_export, AN_EXPORT),
+            (!is_export && self.keys.is_empty(), NO_KEYS),
+            (*secret_is_own, OWN_SECRET),
+            (database.count("user")? > 0, USERS),
+            (database.n_workspaces()? > 1, WORKSPACES),
+            (*has_uploads, UPLOADS),
+            (self.report.changed_meanwhile, CHANGED),
+            (self.report.dry_run, DRY_RUN),
+        ];
+        let notes = facts.into_iter().filter(|(holds, _)| *holds);
+        self.report.notes.extend(notes.map(|(_, note)| note.to_owned()));
         Ok(())
     }
 }
+
+const AN_EXPORT: &str = "An export carries no credentials and no API keys; migrate Flowise's \
+    folder itself to bring them along.";
+const NO_KEYS: &str = "No API keys were found. Flowise keeps them in api.json beside its program \
+    unless APIKEY_PATH names a folder; copy it beside the database and run this again.";
+const OWN_SECRET: &str = "FLOWISE_SECRETKEY_OVERWRITE is set: a server that runs with it encrypts \
+    its own credentials by it, and has to be started with it from then on.";
+const USERS: &str = "The accounts of Flowise 3 do not come: operators sign in with \
+    FLOWISE_USERNAME and FLOWISE_PASSWORD or with an API key.";
+const WORKSPACES: &str = "There are no workspaces here: what was in several is together now.";
+const UPLOADS: &str = "Files that were uploaded to chats lie in the folder storage and stay there.";
+const CHANGED: &str = "The database was written to while it was read. Stop Flowise and run this \
+    again: nothing will be doubled.";
+const DRY_RUN: &str = "Nothing was changed, and what is here already was not looked at.";
 
 fn id(record: &Record) -> Option<String> {
     text(record, "id").map(str::to_lowercase)

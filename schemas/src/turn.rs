@@ -61,7 +61,8 @@ pub struct NewTurn {
     /// What was uploaded: `fileUploads` of the question's row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_uploads: Option<Value>,
-    /// Columns of the answer's row: sourceDocuments, usedTools, artifacts, fileAnnotations.
+    /// Columns of the answer's row: sourceDocuments, usedTools, fileAnnotations,
+    /// agentReasoning, artifacts, action.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answer_columns: Map<String, Value>,
     /// Tokens that the turn cost.
@@ -161,7 +162,9 @@ impl Turn {
         answer.source_documents = column("sourceDocuments");
         answer.used_tools = column("usedTools");
         answer.file_annotations = column("fileAnnotations");
+        answer.agent_reasoning = column("agentReasoning");
         answer.artifacts = column("artifacts");
+        answer.action = column("action");
         answer.follow_up_prompts.clone_from(&body.follow_up_prompts);
         let rows = [question, answer].into_iter();
         rows.filter(|row| self.halves.has(row.role)).collect()

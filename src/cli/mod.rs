@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod import;
 mod keys;
+mod migrate;
 mod nodes;
 mod serve;
 
@@ -32,6 +33,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Store exported chatflows
     Import(import::ImportArgs),
+    /// Move in from Flowise
+    Migrate(migrate::MigrateArgs),
     /// Make, list, rotate, import and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -54,6 +57,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         None => system.block_on(serve::run(data_dir, cli.serve)),
         Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, *args)),
         Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
+        Some(Command::Migrate(args)) => system.block_on(migrate::run(data_dir, args)),
         Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),
         Some(Command::Chat(args)) => system.block_on(chat::run(data_dir, args)),
         Some(Command::Check(args)) => check::run(&args),

@@ -21,7 +21,8 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, chatflow_import, chatflows, chatmessage, credentials, feedback,
-    files, key_import, leads, misc, nodes, prediction, variables, widget,
+    files, key_import, leads, message_import, misc, nodes, prediction, row_import, variables,
+    widget,
 };
 
 /// Where the document is.
@@ -85,6 +86,8 @@ const CONTENT_POLICY: &str =
         key_import::import,
         leads::create,
         leads::list,
+        message_import::import,
+        row_import::import,
         misc::ip,
         misc::ping,
         misc::streaming,

@@ -10,7 +10,8 @@ use parlor_schemas::Scope;
 use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, chatflow_import, chatflows, chatmessage, credentials, feedback,
-    files, key_import, leads, misc, nodes, openapi, prediction, variables, widget,
+    files, key_import, leads, message_import, misc, nodes, openapi, prediction, row_import,
+    variables, widget,
 };
 
 /// One line of the table.
@@ -78,6 +79,8 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
     route!("GET", "/api/v1/stats/{id}", MESSAGES, chatmessage::stats),
+    route!("POST", "/api/v1/messages/import", OPERATOR, message_import::import),
+    route!("POST", "/api/v1/rows/import", OPERATOR, row_import::import),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
     route!("POST", "/api/v1/chatflows", OPERATOR, chatflows::create),
     // Before `{id}`, which would match it.

@@ -171,6 +171,22 @@ impl ApiKeys {
         self.table.delete(&row)
     }
 
+    /// What is stored in place of a key: its SHA-256 in hex.
+    pub fn digest(plain: &str) -> String {
+        sha256(plain)
+    }
+
+    /// Stores a key that was made elsewhere, by its digest; false where the
+    /// same key has a row already.
+    pub fn adopt(&self, key: &ApiKey) -> Result<bool, StoreError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.list().iter().any(|known| known.digest == key.digest) {
+            return Ok(false);
+        }
+        self.put(key)?;
+        Ok(true)
+    }
+
     /// Takes keys of another installation, all of them or none.
     pub fn import(
         &self,

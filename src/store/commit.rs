@@ -218,6 +218,7 @@ impl Committer {
                 let tree = self.disk.tree(tree)?;
                 self.write(&tree, changes)?;
             }
+            Job::TakeIn(_) => group.appended.extend(plan.suspect),
             Job::Append(append) => group.appended.push(Suspect {
                 seq: append.seq,
                 answer_id: append.turn.body.answer_id,
@@ -225,7 +226,7 @@ impl Committer {
             }),
             Job::Forget(_) | Job::ForgetChatflow(_) | Job::ForgetMessages(..) => {}
         }
-        group.applied.push((reply, Ok(0)));
+        group.applied.push((reply, Ok(plan.n_new)));
         Ok(())
     }
 
@@ -349,18 +350,32 @@ impl Committer {
 struct Plan {
     changes: Changes,
     grave: Option<(ChatflowId, Grave)>,
+    /// A turn from elsewhere, should its write fail.
+    suspect: Option<Suspect>,
+    /// Its messages that are new.
+    n_new: u64,
 }
 
 fn plan(ledger: &mut Ledger, tree: &sled::Tree, job: &Job) -> Result<Plan, StoreError> {
     let plan = match job {
-        Job::Append(append) => Plan { changes: ledger.plan_append(tree, append)?, grave: None },
+        Job::Append(append) => {
+            Plan { changes: ledger.plan_append(tree, append)?, ..Plan::default() }
+        }
+        Job::TakeIn(foreign) => match ledger.plan_take_in(tree, foreign)? {
+            Some((changes, suspect, n_new)) => {
+                Plan { changes, suspect: Some(suspect), n_new, grave: None }
+            }
+            None => Plan::default(),
+        },
         Job::Forget(key) => match ledger.plan_forget(tree, key)? {
-            Some((changes, grave)) => Plan { changes, grave: Some((key.chatflow, grave)) },
+            Some((changes, grave)) => {
+                Plan { changes, grave: Some((key.chatflow, grave)), ..Plan::default() }
+            }
             None => Plan::default(),
         },
         Job::ForgetChatflow(chatflow) => {
             let (changes, grave) = ledger.plan_forget_chatflow(*chatflow);
-            Plan { changes, grave: Some((*chatflow, grave)) }
+            Plan { changes, grave: Some((*chatflow, grave)), ..Plan::default() }
         }
         Job::ChangeRows { .. } | Job::ForgetMessages(..) => Plan::default(),
     };

@@ -4,15 +4,18 @@
 //! A plan may rest on an earlier one that is not applied yet; the sessions
 //! kept here are what makes that right.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parlor_actors::ports::Append;
-use parlor_schemas::{ChatId, ChatflowId, SessionKey};
+use parlor_schemas::{ChatId, ChatflowId, Halves, NewTurn, SessionKey};
+use uuid::Uuid;
 
 use super::deletions::Deletions;
 use super::error::StoreError;
+use super::intake::{self, ForeignTurn};
 use super::keys::{self, Grave, TurnPlace};
+use super::recovery::Suspect;
 use super::rows::{self, Changes};
 
 /// Conversations kept in memory, about 200 bytes each.
@@ -26,6 +29,8 @@ const ORDINALS_AT_A_TIME: u64 = 1024;
 pub(super) struct Ledger {
     deletions: Arc<Deletions>,
     sessions: HashMap<SessionKey, Known>,
+    /// Messages from elsewhere of the batch that is not applied yet.
+    taken_in: HashSet<Uuid>,
     next_ordinal: u64,
     ordinals_end: u64,
 }
@@ -50,12 +55,14 @@ impl Ledger {
             })?,
         };
         let sessions = HashMap::new();
-        Ok(Self { deletions, sessions, next_ordinal, ordinals_end: next_ordinal })
+        let taken_in = HashSet::new();
+        Ok(Self { deletions, sessions, taken_in, next_ordinal, ordinals_end: next_ordinal })
     }
 
     /// Keeps the memory bounded. Only between batches: what an unapplied plan
     /// made is known here alone.
     pub fn trim(&mut self) {
+        self.taken_in.clear();
         if self.sessions.len() > MAX_SESSIONS {
             self.sessions.clear();
         }
@@ -76,21 +83,65 @@ impl Ledger {
             return Err(StoreError::Conflict("the conversation was deleted while the turn ran"));
         }
         let known = self.known(tree, key)?;
-        let is_new = known.is_none();
-        let known = known.unwrap_or(Known { ordinal: self.next_ordinal, next_seq: 0, chat: None });
-        if *seq != known.next_seq || turn.seq != *seq {
+        let next_seq = known.as_ref().map_or(0, |known| known.next_seq);
+        if *seq != next_seq || turn.seq != *seq {
             return Err(StoreError::Conflict("the turn does not follow the last stored one"));
         }
-        let place = TurnPlace { ordinal: known.ordinal, seq: *seq };
-        let mut changes = rows::added(&key.chatflow, place, &turn.body)?;
-        let chat = &turn.body.chat_id;
+        self.add(key, known, Halves::BOTH, &turn.body)
+    }
+
+    /// Plans the storing of a turn from elsewhere: its changes, its place for
+    /// the case that they fail, and how many of its messages are new. `None`
+    /// where none is.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while its messages are being deleted.
+    pub fn plan_take_in(
+        &mut self,
+        tree: &sled::Tree,
+        foreign: &ForeignTurn,
+    ) -> Result<Option<(Changes, Suspect, u64)>, StoreError> {
+        let ForeignTurn { key, halves, body } = foreign;
+        let halves = Halves {
+            question: halves.question && self.is_new(tree, body.question_id)?,
+            answer: halves.answer && self.is_new(tree, body.answer_id)?,
+        };
+        if halves == Halves::NONE {
+            return Ok(None);
+        }
+        let body = intake::only(halves, body);
+        let known = self.known(tree, key)?;
+        let seq = known.as_ref().map_or(0, |known| known.next_seq);
+        let changes = self.add(key, known, halves, &body)?;
+        self.taken_in.extend([body.question_id, body.answer_id]);
+        let suspect = Suspect { key: key.clone(), seq, answer_id: body.answer_id };
+        Ok(Some((changes, suspect, halves.count())))
+    }
+
+    fn is_new(&self, tree: &sled::Tree, id: Uuid) -> Result<bool, StoreError> {
+        Ok(!self.taken_in.contains(&id) && !intake::is_stored(tree, &self.deletions, id)?)
+    }
+
+    /// The changes of a turn in the next place of its conversation.
+    fn add(
+        &mut self,
+        key: &SessionKey,
+        known: Option<Known>,
+        halves: Halves,
+        body: &NewTurn,
+    ) -> Result<Changes, StoreError> {
+        let is_new = known.is_none();
+        let known = known.unwrap_or(Known { ordinal: self.next_ordinal, next_seq: 0, chat: None });
+        let place = TurnPlace { ordinal: known.ordinal, seq: known.next_seq };
+        let mut changes = rows::added(&key.chatflow, place, halves, body)?;
+        let chat = &body.chat_id;
         if known.chat.as_ref() != Some(chat) {
             changes.push((keys::chat(&key.chatflow, chat, place.ordinal), Some(Vec::new())));
         }
         if is_new {
             self.begin_session(key, place.ordinal, &mut changes);
         }
-        let next = Known { next_seq: seq + 1, chat: Some(chat.clone()), ..known };
+        let next = Known { next_seq: place.seq + 1, chat: Some(chat.clone()), ..known };
         self.sessions.insert(key.clone(), next);
         Ok(changes)
     }

@@ -15,6 +15,7 @@
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - [`blobs`]: uploaded files
+//! - `intake`: turns that were answered elsewhere
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 //! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
@@ -30,6 +31,7 @@ mod error;
 mod feedback;
 mod history;
 mod indexed;
+mod intake;
 mod keys;
 mod leads;
 mod ledger;
@@ -62,6 +64,7 @@ pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use feedback::{Feedbacks, RatedMessage};
 pub use history::History;
+pub use intake::ForeignTurn;
 pub use leads::Leads;
 pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};

@@ -9,6 +9,7 @@ use parlor_schemas::{ChatflowId, MessageFilter, SessionKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::StoreError;
+use super::intake::ForeignTurn;
 use super::rows::Changes;
 
 /// Jobs that may wait; who comes later waits for a place.
@@ -19,6 +20,8 @@ const MAX_WAITING: usize = 4096;
 pub(super) enum Job {
     /// Store one turn. Answers 0.
     Append(Append),
+    /// Store one turn from elsewhere. Answers the number of its messages that are new.
+    TakeIn(Box<ForeignTurn>),
     /// Delete a conversation. Answers the number of messages deleted.
     Forget(SessionKey),
     /// Delete all conversations of a chatflow. Answers the number of messages deleted.
@@ -80,11 +83,17 @@ impl Queue {
 
     /// Asks from a task, which waits without blocking its thread.
     pub async fn ask(&self, job: Job) -> Answer {
+        self.hand_in(job).await?.await.unwrap_or(Err(StoreError::NotStored))
+    }
+
+    /// Puts a job behind those that wait; the answer comes later. Jobs that one
+    /// task hands in are done in that order.
+    pub async fn hand_in(&self, job: Job) -> Result<oneshot::Receiver<Answer>, StoreError> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.map_err(|_| StoreError::Closed)?;
         let (sender, receiver) = oneshot::channel();
         self.put(Queued { job, reply: Reply::Task(sender), _place: Some(place) })?;
-        receiver.await.unwrap_or(Err(StoreError::NotStored))
+        Ok(receiver)
     }
 
     /// Asks from a thread that may block.

@@ -26,14 +26,18 @@ pub(super) fn batch(changes: Changes) -> sled::Batch {
     batch
 }
 
-/// The rows of a new turn: its record and its two messages by date and by id.
+/// The rows of a new turn: its record, and its messages by date and by id.
 pub(super) fn added(
     chatflow: &ChatflowId,
     place: TurnPlace,
+    halves: Halves,
     turn: &NewTurn,
 ) -> Result<Changes, StoreError> {
-    let mut changes = record(place, Halves::BOTH, turn)?;
+    let mut changes = record(place, halves, turn)?;
     for (role, id, time) in messages(turn) {
+        if !(if role == 0 { halves.question } else { halves.answer }) {
+            continue;
+        }
         let date = keys::date(chatflow, DatePlace { time, turn: place, role });
         changes.push((date, Some(Vec::new())));
         changes.push((keys::message(&id), Some(keys::message_value(place, role))));

@@ -26,6 +26,8 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
         route(Method::GET, &chatflow, None),
         route(Method::PUT, &chatflow, Some(&row)),
         route(Method::DELETE, &chatflow, None),
+        route(Method::POST, "rows/import", Some(&json!({"kind": "chatflow", "row": row}))),
+        route(Method::POST, "messages/import", Some(&json!({"id": ID}))),
         route(Method::GET, "credentials", None),
         route(Method::POST, "credentials", Some(&secret)),
         route(Method::GET, "apikey", None),

@@ -35,6 +35,8 @@ mod limits;
 mod memories;
 mod memories_redis;
 mod message_api;
+mod migrate;
+mod migrate_odd;
 mod multipart;
 mod openapi;
 mod origins;

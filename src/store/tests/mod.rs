@@ -4,6 +4,7 @@ mod commit;
 mod deletions;
 mod history;
 mod indexed;
+mod intake;
 mod opening;
 mod purge;
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use parlor_actors::{Limits, SupervisorHandle};
@@ -15,6 +17,7 @@ use parlor_actors::{Limits, SupervisorHandle};
 use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
 use crate::http::gate::ThroughOwnSocket;
+use crate::http::limits::Limits as RateLimits;
 use crate::http::routes;
 use crate::http::state::{AppState, StreamLimits};
 use crate::retention;
@@ -28,6 +31,7 @@ const DRAIN_S: u64 = 30;
 pub struct Application {
     data_dir: PathBuf,
     n_threads: usize,
+    frame_ancestors: Option<HeaderValue>,
     state: web::Data<AppState>,
 }
 
@@ -44,6 +48,7 @@ impl Application {
         let options = StoreOptions {
             durability: args.durability.into(),
             secret: args.secret_key.clone(),
+            upload_quota: args.upload_quota as u64,
             ..StoreOptions::default()
         };
         let folder = data_dir.to_owned();
@@ -57,21 +62,31 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
+        let blobs = store.blobs().clone();
         let state = AppState {
-            flows: FlowCache::new(store.clone(), args.runtime_variables.clone()),
+            flows: FlowCache::new(
+                store.clone(),
+                args.runtime_variables.clone(),
+                args.overrides.into(),
+            ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone())),
+            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
                 patience: Duration::from_secs(args.reader_timeout_s),
             },
+            limits: RateLimits::new(args.proxies.into()),
+            public_origins: args.cors_origins.clone(),
+            operator_origins: args.operator_origins.clone(),
             body_limit: args.body_limit,
+            image_limit: args.image_limit,
         };
         Ok(Self {
             data_dir: data_dir.to_owned(),
             n_threads: args.n_threads(),
+            frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
         })
     }
@@ -95,8 +110,10 @@ impl Application {
         let state = self.state.clone();
         let patience = state.streams.patience;
         let with_signals = listener.is_some();
+        let frames = self.frame_ancestors.clone();
         let mut server = HttpServer::new(move || {
-            App::new().app_data(state.clone()).configure(routes::configure)
+            let on_all = on_every_answer(frames.as_ref());
+            App::new().app_data(state.clone()).configure(routes::configure).wrap(on_all)
         })
         .workers(self.n_threads)
         .on_connect(move |connection, data| {
@@ -136,6 +153,14 @@ impl Application {
         self.state.supervisor.stop();
         let store = self.state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+fn on_every_answer(frames: Option<&HeaderValue>) -> DefaultHeaders {
+    let headers = DefaultHeaders::new();
+    match frames {
+        Some(frames) => headers.add((header::CONTENT_SECURITY_POLICY, frames.clone())),
+        None => headers,
     }
 }
 

@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 
+use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
+use parlor_nodes::PROVIDERS;
 
+use crate::flow::overrides::OverrideRule;
+use crate::http::origins::{self, Origins};
 use crate::store::Durability;
 
 /// Where Parlor keeps its data.
@@ -47,6 +51,31 @@ impl From<DurabilityArg> for Durability {
     }
 }
 
+/// What requests may override at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OverridesArg {
+    /// What the chatflow enables; where it is silent, model parameters, prompts and memory
+    #[default]
+    Documented,
+    /// Only what the chatflow enables
+    Listed,
+    /// What the chatflow enables, credentials and addresses too: for callers that you trust
+    ListedWithSecrets,
+    /// Nothing
+    Closed,
+}
+
+impl From<OverridesArg> for OverrideRule {
+    fn from(arg: OverridesArg) -> Self {
+        match arg {
+            OverridesArg::Documented => Self::Documented,
+            OverridesArg::Listed => Self::Listed,
+            OverridesArg::ListedWithSecrets => Self::ListedWithSecrets,
+            OverridesArg::Closed => Self::Closed,
+        }
+    }
+}
+
 /// Options of `parlor serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -65,8 +94,8 @@ pub struct ServeArgs {
     /// Secret that encrypts stored credentials, in place of the file encryption.key
     #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
     pub secret_key: Option<String>,
-    /// Address of a provider, NAME=URL (openai, anthropic, ollama, gemini, bedrock); may be repeated
-    #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url)]
+    /// Addresses of providers by name, in place of their public ones
+    #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
     /// When an acknowledged turn is on the disk
     #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
@@ -74,6 +103,12 @@ pub struct ServeArgs {
     /// Largest request body, such as 50mb
     #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", default_value = "50mb", value_parser = size)]
     pub body_limit: usize,
+    /// Largest uploaded image, such as 5mb
+    #[arg(long, env = "PARLOR_IMAGE_LIMIT", default_value = "5mb", value_parser = size)]
+    pub image_limit: usize,
+    /// Space for all uploaded files together, such as 20gb; 0 for no limit
+    #[arg(long, env = "PARLOR_UPLOAD_QUOTA", default_value = "0", value_parser = size)]
+    pub upload_quota: usize,
     /// Turns that may run or wait at the same time
     #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
     pub max_turns: usize,
@@ -89,9 +124,25 @@ pub struct ServeArgs {
     /// Seconds after which a reader that takes nothing of its answer has left
     #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub reader_timeout_s: u64,
+    /// What requests may override at most
+    #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
+    pub overrides: OverridesArg,
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
+    /// Proxies between clients and this server: as many entries of
+    /// X-Forwarded-For, from the right, are believed
+    #[arg(long, env = "NUMBER_OF_PROXIES", default_value = "0", value_parser = proxies)]
+    pub proxies: u8,
+    /// Pages that may read answers of the public routes: origins with commas, or *
+    #[arg(long, env = "CORS_ORIGINS", default_value = "*", value_parser = Origins::parse)]
+    pub cors_origins: Origins,
+    /// Pages that may read answers of the operator's routes: origins with commas
+    #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", default_value = "", value_parser = Origins::parse_listed)]
+    pub operator_origins: Origins,
+    /// Pages that may show answers in a frame: origins with commas, or *
+    #[arg(long, env = "IFRAME_ORIGINS", default_value = "*", value_parser = frames)]
+    pub iframe_origins: FrameAncestors,
     /// Do not install the example chatflow at the first start
     #[arg(long, env = "PARLOR_NO_EXAMPLE")]
     pub no_example: bool,
@@ -107,12 +158,30 @@ impl ServeArgs {
     }
 }
 
+fn provider_url_help() -> String {
+    format!("Address of a provider, may be repeated; NAME is one of {}", PROVIDERS.join(", "))
+}
+
+/// The header that says who may frame answers; none is everybody.
+#[derive(Debug, Clone, Default)]
+pub struct FrameAncestors(pub Option<HeaderValue>);
+
+fn frames(text: &str) -> Result<FrameAncestors, String> {
+    origins::frame_ancestors(text).map(FrameAncestors)
+}
+
+/// A number; nothing is none, as compose files pass unset variables on.
+fn proxies(text: &str) -> Result<u8, String> {
+    match text.trim() {
+        "" => Ok(0),
+        number => number.parse().map_err(|_| "write a number from 0 to 255".into()),
+    }
+}
+
 fn provider_url(text: &str) -> Result<(String, String), String> {
     let (name, url) = text.split_once('=').ok_or("write it as NAME=URL")?;
-    if !matches!(name, "openai" | "anthropic" | "ollama" | "gemini" | "bedrock") {
-        return Err(format!(
-            "{name} is no provider; known are openai, anthropic, ollama, gemini, bedrock"
-        ));
+    if !PROVIDERS.contains(&name) {
+        return Err(format!("{name} is no provider; known are {}", PROVIDERS.join(", ")));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err("the address must start with http:// or https://".into());
@@ -143,9 +212,15 @@ mod tests {
         assert_eq!(size("50mb"), Ok(50 * 1024 * 1024));
         assert_eq!(size("1024"), Ok(1024));
         assert!(size("many").is_err());
+        assert_eq!((proxies(""), proxies(" 2 ")), (Ok(0), Ok(2)));
+        assert!(proxies("loopback").is_err());
         let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();
         assert_eq!(parsed, ("openai".into(), "http://127.0.0.1:1/v1".into()));
-        assert!(provider_url("nobody=http://x").is_err());
+        for name in PROVIDERS {
+            assert!(provider_url(&format!("{name}=http://x")).is_ok(), "{name}");
+        }
+        let refused = provider_url("nobody=http://x").unwrap_err();
+        assert!(refused.ends_with("openrouter, together, xai"), "{refused}");
         assert!(provider_url("openai").is_err());
     }
 }

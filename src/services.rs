@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use parlor_nodes::Services;
+use parlor_nodes::ctx::StoredFile;
+
+use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
 /// Connecting to a provider may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,12 +21,13 @@ thread_local! {
 /// Clients per thread, and the operator's addresses of providers.
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
+    blobs: Blobs,
 }
 
 impl NodeServices {
-    /// With the addresses that the operator set.
-    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect() }
+    /// With the addresses that the operator set, and the uploaded files.
+    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
+        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
     }
 }
 
@@ -33,6 +38,28 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn stored_file<'a>(
+        &'a self,
+        file: StoredFile<'a>,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        let blobs = self.blobs.clone();
+        let folder = BlobFolder::of(file.chatflow, file.chat);
+        let name = BlobName::of_upload(file.name);
+        let read = move || {
+            let name = name.ok()?;
+            let found = match file.as_text {
+                true => blobs.read_note(&folder, &name, most),
+                false => blobs.read(&folder, &name, most),
+            };
+            found.unwrap_or_else(|error| {
+                tracing::warn!("an uploaded file is left out of a prompt: {error}");
+                None
+            })
+        };
+        Box::pin(async move { tokio::task::spawn_blocking(read).await.ok().flatten() })
     }
 }
 

@@ -9,13 +9,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use parlor_schemas::{ChatflowId, ErrorCode, Fault, SessionKey, TurnReply};
+use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionKey, TurnReply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::messages::{AbortTurn, CountPending, DropMemory, ForgetSession, RunTurn};
+use crate::messages::{CountPending, DropMemory, ForgetSession, RunTurn};
 use crate::ports::{HistoryStore, TurnRunner};
+use crate::running::{Entry, RunningTurns};
 use crate::shard::ShardActor;
+use crate::step::cancelled;
 
 /// How much the actors take on.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,7 @@ struct Inner {
     arbiters: Vec<Arbiter>,
     hasher: RandomState,
     permits: Arc<Semaphore>,
+    running: Arc<RunningTurns>,
     max_turns: usize,
     stats: Arc<Stats>,
 }
@@ -91,7 +94,8 @@ impl SupervisorHandle {
         }
         let permits = Arc::new(Semaphore::new(limits.max_turns));
         let (hasher, max_turns) = (RandomState::new(), limits.max_turns);
-        let inner = Inner { shards, arbiters, hasher, permits, max_turns, stats };
+        let running = Arc::new(RunningTurns::default());
+        let inner = Inner { shards, arbiters, hasher, permits, running, max_turns, stats };
         let handle = Self { inner: Arc::new(inner) };
         handle.count_pending().await;
         handle
@@ -110,16 +114,20 @@ impl SupervisorHandle {
         let permit = self.inner.permits.clone().try_acquire_owned().map_err(|_| self.full())?;
         let cancel = CancellationToken::new();
         let (reply, answer) = oneshot::channel();
+        let chat = runner.chat_id().map(|chat| (key.chatflow, chat));
+        let entry = chat.map(|chat| self.inner.running.enter(chat, cancel.clone()));
         let shard = self.shard(&key);
         shard
             .try_send(RunTurn { key, runner, cancel: cancel.clone(), reply })
             .map_err(|_| self.full())?;
-        Ok(PendingTurn { answer, _permit: permit, _cancel: cancel.drop_guard() })
+        Ok(PendingTurn { answer, _permit: permit, _entry: entry, cancel: cancel.drop_guard() })
     }
 
-    /// Aborts the running turn of a session; says whether one ran.
-    pub async fn abort_turn(&self, key: SessionKey) -> bool {
-        self.shard(&key).send(AbortTurn { key }).await.unwrap_or(false)
+    /// Aborts the turns of a chat that run or wait, whatever their sessions;
+    /// says whether there was one. Their callers hear that they were aborted,
+    /// unless a turn is being stored already.
+    pub fn abort_chat(&self, chatflow: ChatflowId, chat: ChatId) -> bool {
+        self.inner.running.abort(&(chatflow, chat))
     }
 
     /// Deletes a conversation, after the turn that runs in it. Resolves to the
@@ -183,16 +191,24 @@ impl SupervisorHandle {
 pub struct PendingTurn {
     answer: oneshot::Receiver<Result<TurnReply, Fault>>,
     _permit: OwnedSemaphorePermit,
-    _cancel: DropGuard,
+    _entry: Option<Entry>,
+    cancel: DropGuard,
 }
 
 impl Future for PendingTurn {
     type Output = Result<TurnReply, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer)
-            .poll(cx)
-            .map(|answer| answer.unwrap_or_else(|_| Err(session_died())))
+        let answer = Pin::new(&mut self.answer).poll(cx);
+        answer.map(|answer| answer.unwrap_or_else(|_| Err(self.unanswered())))
+    }
+}
+
+impl PendingTurn {
+    /// Why the session dropped the turn: it does so with one that was aborted
+    /// while it waited.
+    fn unanswered(&self) -> Fault {
+        if self.cancel.token().is_cancelled() { cancelled() } else { session_died() }
     }
 }
 

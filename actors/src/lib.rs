@@ -9,6 +9,7 @@
 //! - `shard`: finds, starts and passivates the sessions of one arbiter
 //! - `session`: one conversation, one turn at a time
 //! - `step`: one piece of a session's work, as a future
+//! - `running`: the turns of each chat, to be aborted
 //! - `memory`: the bounded end of a conversation
 //! - `budget`: how often a session may fail before it is left alone
 //!
@@ -22,6 +23,7 @@ pub mod handle;
 mod memory;
 pub mod messages;
 pub mod ports;
+mod running;
 mod session;
 mod shard;
 mod step;

@@ -19,19 +19,10 @@ pub struct RunTurn {
     pub key: SessionKey,
     /// The request, bound to its plan.
     pub runner: Box<dyn TurnRunner>,
-    /// Fires when the caller leaves.
+    /// Fires when the caller leaves or aborts the turn.
     pub cancel: CancellationToken,
     /// Gets the result once it is stored.
     pub reply: TurnReplySender,
-}
-
-/// Cancel the running turn of a conversation, if one runs; its caller hears
-/// that it was aborted. Replies whether there was one.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub struct AbortTurn {
-    /// The conversation.
-    pub key: SessionKey,
 }
 
 /// Delete a whole conversation, in its place among the waiting turns.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
-use parlor_schemas::{Fault, NewTurn, SessionKey, Turn, TurnReply};
+use parlor_schemas::{ChatId, Fault, NewTurn, SessionKey, Turn, TurnReply};
 use tokio_util::sync::CancellationToken;
 
 /// The end of a conversation, as far as it is held in memory.
@@ -19,6 +19,11 @@ pub struct SessionTail {
 /// One request, bound to its plan and ready to run: made by the server for
 /// each turn, run by the session's actor.
 pub trait TurnRunner: Send {
+    /// The chat by which a client can abort the turn, if there is one.
+    fn chat_id(&self) -> Option<ChatId> {
+        None
+    }
+
     /// Runs the turn after those of `tail`. The future lives on the
     /// session's arbiter. It must end soon after `cancel` fires; what it
     /// returns then is dropped.

@@ -1,7 +1,7 @@
 //! One conversation: its memory, its queue, one piece of work at a time.
 //!
-//! The queue is the actor's own rather than its mailbox, so that an abort is
-//! heard while a turn runs.
+//! The queue is the actor's own rather than its mailbox, so that who leaves or
+//! aborts while they wait frees their place.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,11 +11,10 @@ use std::time::Instant;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use parlor_schemas::{ErrorCode, Fault};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::budget::RestartBudget;
 use crate::memory::SessionMemory;
-use crate::messages::{AbortTurn, ForgetSession, RunTurn, TurnReplySender};
+use crate::messages::{ForgetSession, RunTurn, TurnReplySender};
 use crate::step::{self, StepEnv, TurnEnd};
 
 /// What a shard sees of a session without asking it: both live on one thread.
@@ -67,7 +66,7 @@ enum Work {
 }
 
 enum Running {
-    Turn { cancel: CancellationToken, reply: TurnReplySender },
+    Turn { reply: TurnReplySender },
     Forget { reply: oneshot::Sender<Result<u64, Fault>> },
 }
 
@@ -99,7 +98,7 @@ impl SessionActor {
     }
 
     fn start_turn(&mut self, turn: RunTurn, ctx: &mut Context<Self>) {
-        self.running = Some(Running::Turn { cancel: turn.cancel.clone(), reply: turn.reply });
+        self.running = Some(Running::Turn { reply: turn.reply });
         let memory = self.memory.take().filter(|_| !self.gauge.stale.replace(false));
         let step = step::run_turn(self.env.clone(), memory, turn.runner, turn.cancel);
         ctx.spawn(step.into_actor(self).map(|end, session, ctx| session.turn_ended(end, ctx)));
@@ -111,7 +110,7 @@ impl SessionActor {
             self.gauge.budget.borrow_mut().spend(Instant::now());
         }
         self.gauge.end(1);
-        if let Some(Running::Turn { reply, .. }) = self.running.take() {
+        if let Some(Running::Turn { reply }) = self.running.take() {
             // The caller may have left; then nobody needs the result.
             let _ = reply.send(end.result);
         }
@@ -162,19 +161,5 @@ impl Handler<ForgetSession> for SessionActor {
     fn handle(&mut self, forget: ForgetSession, ctx: &mut Context<Self>) {
         self.queue.push_back(Work::Forget(forget));
         self.advance(ctx);
-    }
-}
-
-impl Handler<AbortTurn> for SessionActor {
-    type Result = bool;
-
-    fn handle(&mut self, _: AbortTurn, _: &mut Context<Self>) -> bool {
-        match &self.running {
-            Some(Running::Turn { cancel, .. }) => {
-                cancel.cancel();
-                true
-            }
-            _ => false,
-        }
     }
 }

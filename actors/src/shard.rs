@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use indexmap::IndexMap;
 use parlor_schemas::{ErrorCode, Fault, SessionKey};
 
 use crate::handle::{Limits, Stats};
-use crate::messages::{AbortTurn, CountPending, DropMemory, ForgetSession, RunTurn};
+use crate::messages::{CountPending, DropMemory, ForgetSession, RunTurn};
 use crate::ports::HistoryStore;
 use crate::session::{Gauge, SessionActor};
 use crate::step::StepEnv;
@@ -167,20 +167,6 @@ impl Handler<ForgetSession> for ShardActor {
                 }
             }
         }
-    }
-}
-
-impl Handler<AbortTurn> for ShardActor {
-    type Result = ResponseFuture<bool>;
-
-    fn handle(&mut self, abort: AbortTurn, _: &mut Context<Self>) -> Self::Result {
-        let addr = self.sessions.get(&abort.key).map(|entry| entry.addr.clone());
-        Box::pin(async move {
-            match addr {
-                Some(addr) => addr.send(abort).await.unwrap_or(false),
-                None => false,
-            }
-        })
     }
 }
 

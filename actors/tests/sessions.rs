@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use parlor_actors::Limits;
-use parlor_schemas::ErrorCode;
-use support::{Script, ask, key, run, turn};
+use parlor_schemas::{ChatflowId, ErrorCode};
+use support::{Script, ask, chat, key, run, turn};
 
 fn limits() -> Limits {
     Limits { n_shards: 2, ..Limits::default() }
@@ -96,13 +96,22 @@ fn a_caller_who_leaves_stores_nothing_and_frees_the_session() {
 }
 
 #[test]
-fn an_abort_is_heard_while_the_turn_runs() {
+fn an_abort_is_heard_while_the_turn_runs_and_by_those_that_wait() {
     run(limits(), |handle, store| async move {
-        let pending = handle.run_turn(key("s"), turn("long", Script::UntilCancelled)).unwrap();
-        eventually(async || handle.abort_turn(key("s")).await).await;
-        assert_eq!(pending.await.unwrap_err().code, ErrorCode::Cancelled);
+        let of_other_flow = ChatflowId::from_bytes([8; 16]);
+        let turns: Vec<_> = ["one", "two"]
+            .map(|question| turn(question, Script::UntilCancelled))
+            .into_iter()
+            .map(|turn| handle.run_turn(key("s"), turn).unwrap())
+            .collect();
+        assert!(!handle.abort_chat(of_other_flow, chat()), "another chatflow's chat was aborted");
+        assert!(handle.abort_chat(key("s").chatflow, chat()));
+        for aborted in join_all(turns).await {
+            assert_eq!(aborted.unwrap_err().code, ErrorCode::Cancelled);
+        }
         assert!(store.questions(&key("s")).is_empty());
-        assert!(!handle.abort_turn(key("s")).await, "nothing runs any more");
+        assert!(!handle.abort_chat(key("s").chatflow, chat()), "nothing runs any more");
+        assert_eq!(ask(&handle, "s", "next", Script::Answer).await.unwrap(), "");
     });
 }
 

@@ -1,13 +1,14 @@
-//! API keys, what they open, and the credentials of nodes.
+//! What keys open, and the credentials of nodes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::time::Timestamp;
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Call the chatflows that are bound to the key.
@@ -23,24 +24,6 @@ pub enum Scope {
 impl Scope {
     /// All scopes: what a key of Flowise opens.
     pub const ALL: [Self; 4] = [Self::Predict, Self::Upsert, Self::Messages, Self::Operator];
-}
-
-/// A stored API key. The key itself is shown once and never stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApiKey {
-    /// 32 hex digits; what a chatflow's `apikeyid` names.
-    pub id: String,
-    /// Shown to people.
-    pub key_name: String,
-    /// SHA-256 of the key, hex: 256 random bits need no slow hash.
-    pub digest: String,
-    /// First characters, so that people can tell keys apart.
-    pub prefix: String,
-    /// What the key opens.
-    pub scopes: Vec<Scope>,
-    /// When it was made.
-    pub created_date: Timestamp,
 }
 
 /// A stored credential, decrypted. It is shown to nobody in this form.
@@ -71,7 +54,7 @@ impl std::fmt::Debug for Credential {
 }
 
 /// A stored credential without its secret values: what lists show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialInfo {
     /// The id that a node's `credential` names.

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ids::ChatflowId;
 use crate::time::Timestamp;
 
 /// Who wrote a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// The person.
@@ -18,7 +19,7 @@ pub enum Role {
 }
 
 /// Which door a turn came through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChatType {
     /// The prediction API.
@@ -30,7 +31,7 @@ pub enum ChatType {
 
 /// A message as `GET /api/v1/chatmessage` shows it; nullable columns are
 /// `null`, never left out (order of keys as Flowise 2.2.8 writes them).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ChatMessage {
     /// UUID of the message; of an answer it is the prediction's `chatMessageId`.
     pub id: Uuid,
@@ -80,4 +81,7 @@ pub struct ChatMessage {
     /// Suggested next questions, JSON text.
     #[serde(rename = "followUpPrompts")]
     pub follow_up_prompts: Option<String>,
+    /// What people said about it, `null` for nothing; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Value>,
 }

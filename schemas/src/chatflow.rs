@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::ids::ChatflowId;
 use crate::time::Timestamp;
 
 /// A chatflow as `GET /api/v1/chatflows/{id}` shows it. The settings are
 /// columns of JSON text on the wire, and stay so here; who needs one parses it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chatflow {
     /// The id.

@@ -22,6 +22,9 @@ pub enum StreamEvent {
     UsedTools(Value),
     /// Images and files that tools made.
     Artifacts(Value),
+    /// A step of an agent whose author wants them told: `step`, and what it did.
+    #[serde(rename = "agent_trace")]
+    AgentTrace(Value),
     /// After success: chatId, chatMessageId, question, sessionId, memoryType.
     Metadata(Value),
     /// What went wrong, in the words of the JSON error's `message`.
@@ -76,6 +79,12 @@ mod tests {
             bytes(&StreamEvent::End(Done)),
             "message\ndata:{\"event\":\"end\",\"data\":\"[DONE]\"}\n\n"
         );
+    }
+
+    #[test]
+    fn a_trace_has_flowises_name() {
+        let text = bytes(&StreamEvent::AgentTrace(Value::Null));
+        assert_eq!(text, "message:\ndata:{\"event\":\"agent_trace\",\"data\":null}\n\n");
     }
 
     #[test]

@@ -15,15 +15,19 @@
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`message_filter`]: which messages a caller means
 //! - [`event`]: the event grammar of a streamed answer
-//! - [`access`]: API keys, their scopes, and credentials
 //! - [`trace`]: the id under which a request is found again
+//! - [`access`]: what keys open, and credentials
+//! - [`api_key`]: what is stored of an API key
+//! - [`feedback`]: what people say about answers, and their contact data
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
+pub mod api_key;
 pub mod chat_message;
 pub mod chatflow;
 pub mod error;
 pub mod event;
+pub mod feedback;
 pub mod flow_file;
 pub mod ids;
 pub mod message_filter;
@@ -33,7 +37,8 @@ pub mod trace;
 pub mod turn;
 pub mod variable;
 
-pub use access::{ApiKey, Credential, CredentialInfo, Scope};
+pub use access::{Credential, CredentialInfo, Scope};
+pub use api_key::{ApiKey, KeyDigest, KeyLimit, PreviousSecret};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};

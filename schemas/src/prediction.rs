@@ -22,7 +22,7 @@ pub struct HistoryItem {
 }
 
 /// One entry of `uploads`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Upload {
     /// `file`, `url`, `audio`, `file:full`, `file:rag`.
     #[serde(rename = "type")]
@@ -31,11 +31,16 @@ pub struct Upload {
     #[serde(default)]
     pub data: Option<String>,
     /// File name as the client gave it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pub name: String,
     /// MIME type as the client gave it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pub mime: String,
+}
+
+/// Clients send `null` for what they do not know.
+fn text_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A prediction request whose every field has its type.
@@ -81,12 +86,17 @@ impl PredictionRequest {
             overrides,
             history: history(body.remove("history"))?,
             uploads: uploads(body.remove("uploads"))?,
-            streaming: matches!(body.get("streaming"), Some(Value::Bool(true)))
-                || body.get("streaming").and_then(Value::as_str) == Some("true"),
+            streaming: Self::asks_for_a_stream(&body),
             chat_id: id(text(&mut body, "chatId", "chatId")?, ChatId::parse)?,
             session_id: id(session, SessionId::parse)?,
             lead_email: text(&mut body, "leadEmail", "leadEmail")?,
         })
+    }
+
+    /// Whether a body asks for its answer as a stream: `true` or `"true"`.
+    pub fn asks_for_a_stream(body: &Map<String, Value>) -> bool {
+        matches!(body.get("streaming"), Some(Value::Bool(true)))
+            || body.get("streaming").and_then(Value::as_str) == Some("true")
     }
 
     /// The chat id of the turn: the client's, else the session's, else a new one.

@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime, examples("2026-11-23T07:57:02.037Z"))]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -50,6 +51,19 @@ impl Timestamp {
     /// Milliseconds since the epoch.
     pub fn millis(self) -> i64 {
         self.0
+    }
+
+    /// This much later; the ends of time are not passed.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// From a date as Flowise writes it in `api.json`: `23-Nov-26`, its first
+    /// moment in UTC.
+    pub fn from_short_date(text: &str) -> Option<Self> {
+        let date = chrono::NaiveDate::parse_from_str(text, "%d-%b-%y").ok()?;
+        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 }
 
@@ -108,5 +122,14 @@ mod tests {
         let text = serde_json::to_string(&instant).unwrap();
         assert_eq!(text, "\"2026-11-23T07:57:02.037Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), instant);
+    }
+
+    #[test]
+    fn a_date_of_flowises_key_file_is_its_first_moment() {
+        let midnight = Timestamp::from_short_date("23-Nov-26").unwrap();
+        assert_eq!(midnight.to_string(), "2026-11-23T00:00:00.000Z");
+        for other in ["", "2026-11-23", "32-Nov-26", "23-Nov-26x"] {
+            assert_eq!(Timestamp::from_short_date(other), None, "{other}");
+        }
     }
 }

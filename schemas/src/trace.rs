@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// 16 bytes, not all zero: the `trace-id` of W3C Trace Context, level 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(value_type = String, examples("4bf92f3577b34da6a3ce929d0e0e4736"))]
 pub struct TraceId(u128);
 
 impl TraceId {

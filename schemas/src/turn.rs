@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chat_message::{ChatMessage, ChatType, Role};
@@ -10,7 +11,7 @@ use crate::time::Timestamp;
 use crate::trace::TraceId;
 
 /// Tokens that a turn cost, added over its model calls, as the providers counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Tokens of the prompts.
@@ -60,7 +61,8 @@ pub struct NewTurn {
     /// What was uploaded: `fileUploads` of the question's row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_uploads: Option<Value>,
-    /// Columns of the answer's row: sourceDocuments, usedTools, artifacts, fileAnnotations.
+    /// Columns of the answer's row: sourceDocuments, usedTools, fileAnnotations,
+    /// agentReasoning, artifacts, action.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answer_columns: Map<String, Value>,
     /// Tokens that the turn cost.
@@ -150,6 +152,7 @@ impl Turn {
             created_date,
             lead_email: None,
             follow_up_prompts: None,
+            feedback: None,
         };
         let mut question = row(body.question_id, Role::UserMessage, &body.question, body.asked_at);
         question.lead_email.clone_from(&body.lead_email);
@@ -159,7 +162,9 @@ impl Turn {
         answer.source_documents = column("sourceDocuments");
         answer.used_tools = column("usedTools");
         answer.file_annotations = column("fileAnnotations");
+        answer.agent_reasoning = column("agentReasoning");
         answer.artifacts = column("artifacts");
+        answer.action = column("action");
         answer.follow_up_prompts.clone_from(&body.follow_up_prompts);
         let rows = [question, answer].into_iter();
         rows.filter(|row| self.halves.has(row.role)).collect()
@@ -167,8 +172,9 @@ impl Turn {
 
     /// About how many bytes the turn takes in memory.
     pub fn weight(&self) -> usize {
-        let kept = self.body.memory_state.as_ref().map_or(0, text_weight);
-        std::mem::size_of::<Self>() + self.body.question.len() + self.body.answer.len() + kept
+        let body = &self.body;
+        let kept = body.memory_state.iter().chain(&body.file_uploads).map(text_weight);
+        std::mem::size_of::<Self>() + body.question.len() + body.answer.len() + kept.sum::<usize>()
     }
 }
 
@@ -193,7 +199,7 @@ fn as_json_text<S: serde::Serializer>(
 
 /// What the caller of a committed turn gets: the ending node's result, then
 /// the keys that Flowise adds, in its order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TurnReply {
     /// Keys of the ending node's result: `text`, or `json`, and more.
     #[serde(flatten)]

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use crate::time::Timestamp;
 
 /// Where a variable's value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum VariableType {
     /// From the variable itself.
@@ -17,7 +19,7 @@ pub enum VariableType {
 }
 
 /// A variable as `GET /api/v1/variables` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Variable {
     /// The id.

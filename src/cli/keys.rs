@@ -1,9 +1,11 @@
 //! `parlor keys`: API keys.
 #![allow(clippy::print_stdout, reason = "the command line speaks on standard output")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,9 +22,12 @@ pub(super) enum KeysCommand {
         /// A name for it
         #[arg(long)]
         name: String,
-        /// What it opens; may be repeated
-        #[arg(long = "scope", value_enum, default_values_t = [ScopeArg::Operator, ScopeArg::Messages, ScopeArg::Predict, ScopeArg::Upsert])]
+        /// What it opens, separated by commas
+        #[arg(long, alias = "scope", value_enum, value_delimiter = ',', default_values_t = [ScopeArg::Operator, ScopeArg::Messages, ScopeArg::Predict, ScopeArg::Upsert])]
         scopes: Vec<ScopeArg>,
+        /// Days until it opens nothing any more; never, if not given
+        #[arg(long, value_name = "DAYS")]
+        expires_in_days: Option<f64>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -34,6 +39,29 @@ pub(super) enum KeysCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Give a key a new secret and show that once
+    Rotate {
+        /// Id of the key
+        id: String,
+        /// How long the old secret opens as much
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+        overlap_seconds: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Take the keys of a Flowise installation, which go on working
+    Import {
+        /// Its api.json
+        file: PathBuf,
+        /// What becomes of a key that exists already
+        #[arg(long, value_enum, default_value_t = ModeArg::Error)]
+        existing: ModeArg,
         #[command(flatten)]
         target: Target,
     },
@@ -54,40 +82,90 @@ pub(super) enum ScopeArg {
     Operator,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModeArg {
+    /// Nothing is imported
+    Error,
+    /// It stays as it is
+    Ignore,
+    /// The imported one takes its place
+    Overwrite,
+    /// All keys of the server go
+    ReplaceAll,
+}
+
+impl ModeArg {
+    fn import_mode(self) -> &'static str {
+        match self {
+            Self::Error => "errorIfExist",
+            Self::Ignore => "ignoreIfExist",
+            Self::Overwrite => "overwriteIfExist",
+            Self::ReplaceAll => "replaceAll",
+        }
+    }
+}
+
 pub(super) async fn run(data_dir: PathBuf, command: KeysCommand) -> anyhow::Result<u8> {
     match command {
-        KeysCommand::Create { name, scopes, json, target } => {
+        KeysCommand::Create { name, scopes, expires_in_days, json, target } => {
             let scopes: Vec<String> =
                 scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
-            let body = json!({"keyName": name, "scopes": scopes});
-            let rows = with_client(&data_dir, &target, |client| async move {
-                client.call(Method::POST, PATH, Some(&body)).await
-            });
-            let rows = rows.await?;
-            // The one row whose key is not masked is the new one.
-            let clear = |row: &&Value| !row["apiKey"].as_str().unwrap_or("...").ends_with("...");
-            match rows.as_array().into_iter().flatten().find(clear) {
-                Some(row) if json => println!("{}", serde_json::to_string_pretty(row)?),
-                Some(row) => println!("{}", row["apiKey"].as_str().unwrap_or_default()),
-                None => bail!("the server did not show the new key"),
+            let mut body = json!({"keyName": name, "scopes": scopes});
+            if let Some(days) = expires_in_days {
+                body["expiresInDays"] = json!(days);
             }
+            let rows = call(&data_dir, &target, Method::POST, PATH, Some(body)).await?;
+            show_new(&rows, json)?;
         }
         KeysCommand::List { json, target } => {
-            let rows = with_client(&data_dir, &target, |client| async move {
-                client.call(Method::GET, PATH, None).await
+            show(&call(&data_dir, &target, Method::GET, PATH, None).await?, json)?;
+        }
+        KeysCommand::Rotate { id, overlap_seconds, json, target } => {
+            let path = format!("{PATH}/{id}/rotate");
+            let body = json!({"overlapSeconds": overlap_seconds});
+            show_new(&call(&data_dir, &target, Method::POST, &path, Some(body)).await?, json)?;
+        }
+        KeysCommand::Import { file, existing, target } => {
+            let text = std::fs::read(&file).context("the file cannot be read")?;
+            let body = json!({
+                "jsonFile": format!("data:application/json;base64,{}", BASE64_STANDARD.encode(text)),
+                "importMode": existing.import_mode(),
             });
-            show(&rows.await?, json)?;
+            let path = format!("{PATH}/import");
+            show(&call(&data_dir, &target, Method::POST, &path, Some(body)).await?, false)?;
         }
         KeysCommand::Revoke { id, target } => {
             let path = format!("{PATH}/{id}");
-            with_client(&data_dir, &target, |client| async move {
-                client.call(Method::DELETE, &path, None).await
-            })
-            .await?;
+            call(&data_dir, &target, Method::DELETE, &path, None).await?;
             println!("revoked {id}");
         }
     }
     Ok(0)
+}
+
+async fn call(
+    data_dir: &Path,
+    target: &Target,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> anyhow::Result<Value> {
+    let path = path.to_owned();
+    with_client(data_dir, target, |client| async move {
+        client.call(method, &path, body.as_ref()).await
+    })
+    .await
+}
+
+/// Shows the one row whose key is not masked: the new one.
+fn show_new(rows: &Value, json: bool) -> anyhow::Result<()> {
+    let clear = |row: &&Value| !row["apiKey"].as_str().unwrap_or("...").ends_with("...");
+    match rows.as_array().into_iter().flatten().find(clear) {
+        Some(row) if json => println!("{}", serde_json::to_string_pretty(row)?),
+        Some(row) => println!("{}", row["apiKey"].as_str().unwrap_or_default()),
+        None => bail!("the server did not show the new key"),
+    }
+    Ok(())
 }
 
 fn show(rows: &Value, json: bool) -> anyhow::Result<()> {
@@ -99,7 +177,10 @@ fn show(rows: &Value, json: bool) -> anyhow::Result<()> {
         let scopes = row["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let scopes: Vec<&str> = scopes.collect();
         let text = |key: &str| row[key].as_str().unwrap_or("").to_owned();
-        println!("{}  {}  {}  {}", text("id"), text("apiKey"), text("keyName"), scopes.join(","));
+        let end =
+            row["expiresAt"].as_str().map_or_else(String::new, |end| format!("  until {end}"));
+        let (id, key, name) = (text("id"), text("apiKey"), text("keyName"));
+        println!("{id}  {key}  {name}  {}{end}", scopes.join(","));
     }
     Ok(())
 }

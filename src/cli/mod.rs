@@ -10,6 +10,7 @@ mod export;
 mod import;
 mod import_messages;
 mod keys;
+mod migrate;
 mod nodes;
 mod progress;
 mod restore;
@@ -35,10 +36,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server (also what `parlor` alone does)
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Store exported chatflows
     Import(import::ImportArgs),
-    /// Make, list and revoke API keys
+    /// Move in from Flowise
+    Migrate(migrate::MigrateArgs),
+    /// Make, list, rotate, import and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Talk to a chatflow in the terminal
@@ -68,8 +71,9 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     let system = actix::System::new();
     match cli.command {
         None => system.block_on(serve::run(data_dir, cli.serve)),
-        Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, args)),
+        Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, *args)),
         Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
+        Some(Command::Migrate(args)) => system.block_on(migrate::run(data_dir, args)),
         Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),
         Some(Command::Chat(args)) => system.block_on(chat::run(data_dir, args)),
         Some(Command::Export(args)) => system.block_on(export::run(data_dir, args)),

@@ -12,7 +12,7 @@ use parlor_schemas::{ChatflowId, Scope};
 
 use crate::app::Application;
 use crate::config::ServeArgs;
-use crate::store::Store;
+use crate::store::{NewKey, Store};
 use crate::{example, telemetry};
 
 /// A file that tells that the example was installed.
@@ -68,7 +68,7 @@ fn show_first_key(store: &Store, data_dir: &Path) -> anyhow::Result<()> {
     if !store.api_keys().list().is_empty() {
         return Ok(());
     }
-    let (_, plain) = store.api_keys().create("operator", &Scope::ALL)?;
+    let (_, plain) = store.api_keys().create(NewKey::named("operator", &Scope::ALL))?;
     if std::io::stdout().is_terminal() {
         println!("Operator key (shown once): {plain}");
         return Ok(());

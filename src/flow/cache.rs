@@ -6,11 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, variable::VariableType};
 
 use super::credentials;
+use super::door::Door;
 use super::file;
 use super::follow_up::FollowUp;
 use super::keeping::Keeping;
-use super::overrides::OverridePolicy;
+use super::overrides::{OverridePolicy, OverrideRule};
 use super::plan::{self, Plan};
+use super::speech::{self, Speech};
+use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
 /// A chatflow with what a request needs of it, ready at hand.
@@ -25,8 +28,14 @@ pub struct ReadyFlow {
     pub policy: OverridePolicy,
     /// Whether turns are stored.
     pub stores: bool,
+    /// Who may call it how often, and from where.
+    pub door: Door,
     /// The stored variables by name.
     pub variables: Arc<HashMap<String, String>>,
+    /// What people may upload.
+    pub uploads: Result<UploadConfig, Fault>,
+    /// What turns recordings into words, where the chatflow has one.
+    pub speech: Option<Arc<Speech>>,
 }
 
 /// The cache.
@@ -34,6 +43,7 @@ pub struct FlowCache {
     store: Arc<Store>,
     /// Names of environment variables that runtime variables may read.
     runtime_variables: Vec<String>,
+    overrides: OverrideRule,
     ready: RwLock<Cached>,
 }
 
@@ -45,8 +55,8 @@ struct Cached {
 
 impl FlowCache {
     /// An empty cache over a store.
-    pub fn new(store: Arc<Store>, runtime_variables: Vec<String>) -> Self {
-        Self { store, runtime_variables, ready: RwLock::default() }
+    pub fn new(store: Arc<Store>, runtime_variables: Vec<String>, overrides: OverrideRule) -> Self {
+        Self { store, runtime_variables, overrides, ready: RwLock::default() }
     }
 
     /// The chatflow, compiled.
@@ -91,11 +101,25 @@ impl FlowCache {
                 plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
             });
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
-        let policy = OverridePolicy::of(&chatflow);
+        let policy = OverridePolicy::of(&chatflow, self.overrides);
         // What cannot be read was stored by somebody else's hand: keep what there is.
         let stores = Keeping::of(&chatflow).map_or(true, |keeping| keeping.stores);
+        let door = Door::of(&chatflow);
+        let uploads = upload_config(&chatflow)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()));
+        let speech = speech::of(&chatflow, &self.store).map(Arc::new);
         let variables = Arc::new(self.variables()?);
-        Ok(ReadyFlow { chatflow, plan, follow_up, policy, stores, variables })
+        Ok(ReadyFlow {
+            chatflow,
+            plan,
+            follow_up,
+            policy,
+            stores,
+            door,
+            variables,
+            uploads,
+            speech,
+        })
     }
 
     /// Static variables by their value; runtime ones from the environment, if

@@ -1,7 +1,7 @@
 //! Which secret belongs to which node. Exports carry none, so they are bound
 //! by, in this order: the node's own credential id; the chatflow's map of node
-//! ids; and, where the flow names none, the only stored credential of the kind
-//! or the provider's usual environment variable.
+//! ids; and, where the flow names none, the only stored credential of a kind
+//! that the node takes, or the provider's usual environment variable.
 
 use parlor_nodes::inputs::Secrets;
 use parlor_nodes::spec::CredentialSpec;
@@ -34,17 +34,47 @@ pub fn bind(
     }
 }
 
+/// The secrets of a chatflow's speech to text: the credential that it names,
+/// or, where it names none, the only one of the kind or the environment's.
+///
+/// # Errors
+/// The sentence that says how to give them.
+pub fn for_speech(
+    named: Option<&str>,
+    spec: &CredentialSpec,
+    store: &Store,
+) -> Result<Secrets, String> {
+    let found = match named {
+        Some(id) => Uuid::try_parse(id).ok().and_then(|id| read(id, store)),
+        None => only_one(spec, store),
+    };
+    match found {
+        Some(credential) => {
+            Some(Secrets { fields: credential.plain_data, from_environment: false })
+        }
+        None if named.is_none() => from_environment(spec),
+        None => None,
+    }
+    .ok_or_else(|| {
+        format!(
+            "speech to text has no usable {} credential: store one with POST /api/v1/credentials \
+             and choose it in the chatflow's settings",
+            spec.kind
+        )
+    })
+}
+
 fn by_id_or_name(wanted: &str, spec: &CredentialSpec, store: &Store) -> Option<Credential> {
     let listed = store.credentials().list().ok()?;
     let info = listed.into_iter().find(|info| {
-        info.credential_name == spec.kind && (info.id.to_string() == wanted || info.name == wanted)
+        spec.takes(&info.credential_name) && (info.id.to_string() == wanted || info.name == wanted)
     })?;
     read(info.id, store)
 }
 
 fn only_one(spec: &CredentialSpec, store: &Store) -> Option<Credential> {
     let mut listed = store.credentials().list().ok()?;
-    listed.retain(|info| info.credential_name == spec.kind);
+    listed.retain(|info| spec.takes(&info.credential_name));
     match listed.as_slice() {
         [info] => read(info.id, store),
         _ => None,
@@ -67,6 +97,7 @@ fn from_environment(spec: &CredentialSpec) -> Option<Secrets> {
 }
 
 fn how_to_bind(node: &FlowNode, spec: &CredentialSpec) -> String {
+    let kinds: Vec<_> = spec.kinds().collect();
     let variables: Vec<_> = spec.fields.iter().filter_map(|(_, variable)| *variable).collect();
     let environment = match variables.as_slice() {
         [] => String::new(),
@@ -76,7 +107,7 @@ fn how_to_bind(node: &FlowNode, spec: &CredentialSpec) -> String {
         "{} has no usable {} credential: store one with POST /api/v1/credentials, or name one at import \
          with --credential {}=NAME{environment}",
         title(node),
-        spec.kind,
+        kinds.join(" or "),
         node.id
     )
 }

@@ -266,4 +266,30 @@ mod tests {
         let error = Graph::new(&wrong).unwrap().ending().unwrap_err();
         assert_eq!(error, GraphError::WrongEnding("b (b)".into()));
     }
+
+    #[test]
+    fn of_the_agents_those_stream_that_leave_tool_calls_to_the_provider() {
+        for (agent, parser, expected) in [
+            ("toolAgent", "Prompts", true),
+            ("toolAgent", "Output Parsers", false),
+            ("conversationalAgent", "Prompts", false),
+        ] {
+            let flow = flow(
+                &[("chatOpenAI", "Chat Models"), ("other", parser), (agent, "Agents")],
+                &[("chatOpenAI", agent)],
+            );
+            assert_eq!(can_stream(&flow, &flow.nodes[2]), expected, "{agent}, {parser}");
+        }
+    }
+
+    #[test]
+    fn an_output_parser_anywhere_keeps_a_flow_from_streaming() {
+        let mut flow = flow(&[("chatOpenAI", "Chat Models"), ("end", "Chains")], &[]);
+        let ending = flow.nodes[1].clone();
+        assert!(can_stream(&flow, &ending));
+        let mut parser = ending.clone();
+        parser.data.category = "Output Parsers".into();
+        flow.nodes.push(parser);
+        assert!(!can_stream(&flow, &ending));
+    }
 }

@@ -11,18 +11,31 @@
 //! - [`credentials`]: which secret belongs to which node
 //! - [`overrides`]: what a request may change, parsed by type
 //! - [`keeping`]: what a chatflow stores, and for how long
+//! - [`uploads`]: what a request brings beside its words; [`speech`]: words out of recordings
+//! - [`attachments`]: files whose text a client asks for
 //! - [`run`]: one turn of a plan; `transcript`: the conversation before it
 //! - [`follow_up`]: suggestions of what to ask next
+//! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
+//! - [`changeable`]: what requests may change, as a list
+//! - [`upload_config`]: what people may upload
+//! - [`public_view`]: a chatflow as strangers may see it
 
+pub mod attachments;
 pub mod cache;
+pub mod changeable;
 pub mod credentials;
+pub mod door;
 pub mod file;
 pub mod follow_up;
 pub mod graph;
 pub mod keeping;
 pub mod overrides;
 pub mod plan;
+pub mod public_view;
 pub mod run;
+pub mod speech;
 pub mod text;
 mod transcript;
+pub mod upload_config;
+pub mod uploads;

@@ -23,41 +23,73 @@ pub struct Overrides {
     pub variables: Map<String, Value>,
     /// Values of `{{$flow.name}}`: every plain key of the request's overrideConfig.
     pub flow: Map<String, Value>,
+    /// Files of a multipart body, for the nodes that load files.
+    pub files: Vec<FileInput>,
 }
 
-/// `apiConfig.overrideConfig`, parsed once per chatflow version.
+/// A file of the request's chat that goes into an input of every node that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInput {
+    /// Name of the input, `txtFile` say.
+    pub input: &'static str,
+    /// Name of the file, as the client gave it.
+    pub name: String,
+}
+
+/// What the operator lets requests change at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OverrideRule {
+    /// What the chatflow enables; where it is silent, what the nodes declare open.
+    #[default]
+    Documented,
+    /// Only what the chatflow enables, as in Flowise 2.2.8.
+    Listed,
+    /// What the chatflow enables, credentials, addresses and headers too.
+    ListedWithSecrets,
+    /// Nothing.
+    Closed,
+}
+
+/// `apiConfig.overrideConfig`, parsed once per chatflow version, under the
+/// operator's rule.
 #[derive(Debug, Clone, Default)]
 pub struct OverridePolicy {
+    rule: OverrideRule,
     /// `None` where the chatflow does not say.
     config: Option<Value>,
 }
 
 impl OverridePolicy {
     /// Reads the chatflow's `apiConfig`.
-    pub fn of(chatflow: &Chatflow) -> Self {
+    pub fn of(chatflow: &Chatflow, rule: OverrideRule) -> Self {
         let settings = Chatflow::settings(chatflow.api_config.as_deref());
-        Self { config: settings.get("overrideConfig").filter(|config| config.is_object()).cloned() }
+        let config = settings.get("overrideConfig").filter(|config| config.is_object()).cloned();
+        Self { rule, config }
     }
 
     /// Whether a request may change this input of this node.
     pub fn allows(&self, node: &PlanNode, param: &Param) -> bool {
-        match &self.config {
-            None => param.open,
-            Some(config) => {
+        self.opens(&node.label, param)
+    }
+
+    /// The same for a node by its label.
+    pub fn opens(&self, label: &str, param: &Param) -> bool {
+        match (&self.config, self.rule) {
+            (_, OverrideRule::Closed) => false,
+            (None, rule) => param.open && rule == OverrideRule::Documented,
+            (Some(config), rule) => {
                 let on = config.get("status").and_then(Value::as_bool) == Some(true);
-                on && !is_closed(param)
-                    && enabled(
-                        config.get("nodes").and_then(|nodes| nodes.get(&node.label)),
-                        param.name,
-                    )
+                on && (!is_closed(param) || rule == OverrideRule::ListedWithSecrets)
+                    && enabled(config.get("nodes").and_then(|nodes| nodes.get(label)), param.name)
             }
         }
     }
 
     fn allows_variable(&self, name: &str) -> bool {
-        match &self.config {
-            None => true,
-            Some(config) => enabled(config.get("variables"), name),
+        match (&self.config, self.rule) {
+            (_, OverrideRule::Closed) => false,
+            (None, rule) => rule == OverrideRule::Documented,
+            (Some(config), _) => enabled(config.get("variables"), name),
         }
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
-use parlor_nodes::ctx::{Kept, UsageMeter};
+use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
     ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TraceId,
-    TurnReply, Upload,
+    TurnReply,
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,10 @@ use uuid::Uuid;
 use super::follow_up::FollowUp;
 use super::overrides::Overrides;
 use super::plan::{Plan, PlanInput, PlanNode, resolve_input};
+use super::speech::{self, Speech};
 use super::text::Reference;
 use super::transcript::{StoredTranscript, history_text};
+use super::uploads::{self, TurnUploads};
 use crate::store::History;
 
 /// A request bound to a plan, ready for its session's actor.
@@ -39,8 +41,10 @@ pub struct BoundTurn {
     pub question: String,
     /// Messages put before the stored ones.
     pub history: Vec<HistoryItem>,
-    /// Images and files.
-    pub uploads: Vec<Upload>,
+    /// Images, recordings and files.
+    pub uploads: TurnUploads,
+    /// What turns recordings into words.
+    pub speech: Option<Arc<Speech>>,
     /// What the request changes.
     pub overrides: Overrides,
     /// The stored variables by name.
@@ -64,20 +68,40 @@ pub struct BoundTurn {
 }
 
 impl TurnRunner for BoundTurn {
+    fn chat_id(&self) -> Option<ChatId> {
+        Some(self.chat_id.clone())
+    }
+
     fn run(
-        self: Box<Self>,
+        mut self: Box<Self>,
         tail: SessionTail,
         cancel: CancellationToken,
     ) -> LocalBoxFuture<'static, Result<TurnOutcome, Fault>> {
         async move {
-            let ctx = self.context(tail, cancel);
+            let sees_images = uploads::sees_images(&self.plan);
+            let received = self.uploads.receive(self.key.chatflow, &self.chat_id, sees_images);
+            let mut received = received.await?;
+            let mut ctx = self.context(tail, cancel);
+            ctx.sees_images = sees_images;
+            ctx.uploads = std::mem::take(&mut received.images).into();
+            if let Some(speech) = &self.speech
+                && let Some(words) = speech::words(speech, &received.clips, &ctx).await?
+            {
+                self.question = words;
+            }
+            ctx.question = self.uploads.in_front_of(&self.question).into();
             let stream = ctx.events.is_open();
             let output = self.run_plan(&ctx, stream).await?;
             let prompts = match &self.follow_up {
                 Some(follow_up) => follow_up.suggest(&output.stored_answer(), &ctx).await,
                 None => None,
             };
-            Ok(self.outcome(output, prompts, &ctx, stream))
+            received.keep().await?;
+            let mut outcome = self.outcome(output, prompts, &ctx, stream);
+            if let Some(record) = &mut outcome.record {
+                record.file_uploads = received.row;
+            }
+            Ok(outcome)
         }
         .boxed_local()
     }
@@ -91,7 +115,8 @@ impl BoundTurn {
             session: self.key.session.clone(),
             question: self.question.as_str().into(),
             history: self.history.as_slice().into(),
-            uploads: self.uploads.as_slice().into(),
+            uploads: Arc::new([]),
+            sees_images: false,
             transcript: Arc::new(StoredTranscript {
                 tail,
                 key: self.key.clone(),
@@ -101,6 +126,7 @@ impl BoundTurn {
             cancel,
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: self.services.clone(),
         }
     }
@@ -111,7 +137,7 @@ impl BoundTurn {
         for (place, node) in self.plan.nodes.iter().enumerate() {
             let mut next = self.instance(place, node, &built, ctx).await?;
             if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &next.instance) {
-                let text = chain.run(ctx, false).await?.stored_answer();
+                let text = chain.run(ctx, false).await?.prediction();
                 next.instance = Instance::Text(text.into());
             }
             built.push(next);
@@ -176,7 +202,7 @@ impl BoundTurn {
         match reference {
             Reference::Question => Some(ctx.question.to_string()),
             Reference::ChatHistory => Some(history.to_owned()),
-            Reference::FileAttachment => Some(String::new()),
+            Reference::FileAttachment => Some(self.uploads.attached().to_owned()),
             Reference::Variable(name) => self.variable(name),
             Reference::Flow(name) => self.flow_value(name),
             Reference::Node { id, path } => {

@@ -16,15 +16,7 @@ use super::error::ApiError;
 /// # Errors
 /// 400, 413 or 415, naming what is wrong.
 pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<Value, ApiError> {
-    let declared = request.headers().get(header::CONTENT_LENGTH);
-    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
-    if request.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(unsupported("compressed bodies are not taken"));
-    }
-    let bytes = collect(body, limit).await?;
+    let bytes = read_bytes(request, body, limit).await?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match kind.as_str() {
@@ -37,6 +29,26 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
             Err(unsupported(&format!("a body of type {shown} is not taken; send application/json")))
         }
     }
+}
+
+/// Reads a body of at most `limit` bytes, whatever it holds.
+///
+/// # Errors
+/// 400, 413 or 415, naming what is wrong.
+pub async fn read_bytes(
+    request: &HttpRequest,
+    body: Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(unsupported("compressed bodies are not taken"));
+    }
+    collect(body, limit).await
 }
 
 async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
@@ -59,7 +71,7 @@ fn json(bytes: &[u8]) -> Result<Value, ApiError> {
 fn form(bytes: &[u8]) -> Result<Value, ApiError> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
         .map_err(|_| ApiError::bad("the body is no valid form"))?;
-    Ok(pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect())
+    Ok(Value::Object(super::form::body(pairs)?))
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -1,17 +1,78 @@
 //! `/api/v1/chatflows`: the stored chatflows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Timestamp};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::body;
 use super::error::ApiError;
+use super::openapi::Deleted;
 use super::state::AppState;
+use super::{body, callers};
 use crate::flow::cache::not_found;
 use crate::flow::file;
 use crate::flow::keeping::Keeping;
 use crate::store::{Bindings, Store};
+
+/// A chatflow to store.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct NewChatflow {
+    /// Its id, a new one without it.
+    pub id: Option<ChatflowId>,
+    /// Shown to people.
+    pub name: String,
+    /// The exported flow, JSON text.
+    #[schema(examples("{\"nodes\":[],\"edges\":[]}"))]
+    pub flow_data: String,
+    /// The rest may be absent.
+    #[serde(flatten)]
+    pub settings: ChatflowSettings,
+}
+
+/// What changes of a chatflow.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ChatflowChange {
+    /// Shown to people.
+    pub name: Option<String>,
+    /// The exported flow, JSON text.
+    #[schema(examples("{\"nodes\":[],\"edges\":[]}"))]
+    pub flow_data: Option<String>,
+    /// What is absent stays.
+    #[serde(flatten)]
+    pub settings: ChatflowSettings,
+}
+
+/// The other columns that an operator writes.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ChatflowSettings {
+    /// A mark of the UI, kept.
+    pub deployed: Option<bool>,
+    /// Whether `public-chatflows` shows it.
+    pub is_public: Option<bool>,
+    /// Id of the API key that predictions must bring.
+    pub apikeyid: Option<String>,
+    /// Widget settings, JSON text.
+    pub chatbot_config: Option<String>,
+    /// Overrides and rate limit, JSON text.
+    pub api_config: Option<String>,
+    /// Tracing settings, JSON text, kept.
+    pub analytic: Option<String>,
+    /// Speech to text, JSON text.
+    pub speech_to_text: Option<String>,
+    /// Follow-up prompts, JSON text.
+    pub follow_up_prompts: Option<String>,
+    /// Categories, separated by `;`.
+    pub category: Option<String>,
+    /// `CHATFLOW`, `MULTIAGENT` or `ASSISTANT`.
+    pub r#type: Option<String>,
+    /// Node id to credential id or name: an addition to Flowise's body.
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    pub credential_bindings: Option<Bindings>,
+}
 
 /// Query of the list.
 #[derive(Debug, Deserialize)]
@@ -24,6 +85,11 @@ pub struct ListQuery {
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows", tag = "Chatflows",
+    params(("type" = Option<String>, Query, description = "Only this type")),
+    responses((status = 200, description = "Chatflows", body = Vec<Chatflow>))
+)]
 pub async fn list(
     query: web::Query<ListQuery>,
     state: web::Data<AppState>,
@@ -39,6 +105,11 @@ pub async fn list(
 ///
 /// # Errors
 /// 404.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "The chatflow", body = Chatflow))
+)]
 pub async fn get(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -46,11 +117,51 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(find(&id, &state)?))
 }
 
+/// The chatflows of a key, by name: those that it guards and, without
+/// `keyonly` in the query, those that no key guards. What a flow is made of is
+/// the operator's, so the key must be one of the operator.
+///
+/// # Errors
+/// 401 for any other key; 404 where there are none; 429 over the key's limit.
+#[utoipa::path(
+    get, path = "/api/v1/chatflows/apikey/{apikey}", tag = "Chatflows",
+    params(
+        ("apikey" = String, Path, description = "The key itself"),
+        ("keyonly" = Option<String>, Query, description = "Leaves out those that no key guards"),
+    ),
+    responses((status = 200, description = "Chatflows", body = Vec<Chatflow>))
+)]
+pub async fn of_key(
+    request: HttpRequest,
+    key: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let key = callers::find(&key, &request, &state).await?;
+    let key = key.filter(|key| key.scopes.contains(&Scope::Operator));
+    let key = key.ok_or_else(|| ApiError::new(ErrorCode::Unauthorized, "Unauthorized"))?;
+    state.limits.check_key(&key)?;
+    let key_only = query.iter().any(|(name, _)| name == "keyonly");
+    let mut flows = state.store.chatflows().list()?;
+    flows.retain(|flow| flow.guarding_key().map_or(!key_only, |id| id == key.id));
+    if flows.is_empty() {
+        let message = "Chatflow not found in the database!";
+        return Err(ApiError::new(ErrorCode::NotFound, message));
+    }
+    flows.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(HttpResponse::Ok().json(flows))
+}
+
 /// Stores a new chatflow. `credentialBindings` (node id to credential id or
 /// name) is an addition to Flowise's body.
 ///
 /// # Errors
 /// 400 naming the field; 409 for an id that exists.
+#[utoipa::path(
+    post, path = "/api/v1/chatflows", tag = "Chatflows",
+    request_body = NewChatflow,
+    responses((status = 200, description = "As it is stored", body = Chatflow))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -65,19 +176,33 @@ pub async fn create(
     if state.store.chatflows().get(id)?.is_some() {
         return Err(ApiError::new(ErrorCode::Conflict, format!("Chatflow {id} exists already")));
     }
-    let now = Timestamp::now();
-    let required = |field: &str| ApiError::bad(format!("{field} is missing"));
-    let name = text(&mut fields, "name")?.ok_or_else(|| required("name"))?;
-    let flow_data = flow_data(&mut fields)?.ok_or_else(|| required("flowData"))?;
-    let mut flow = Chatflow::new(id, name, flow_data, now);
-    merge(&mut flow, &mut fields)?;
+    let flow = new_flow(&mut fields, id)?;
     store(state, flow, Some(bindings)).await
+}
+
+/// A new chatflow of the fields of a body.
+///
+/// # Errors
+/// 400 naming the field.
+pub fn new_flow(fields: &mut Map<String, Value>, id: ChatflowId) -> Result<Chatflow, ApiError> {
+    let required = |field: &str| ApiError::bad(format!("{field} is missing"));
+    let name = text(fields, "name")?.ok_or_else(|| required("name"))?;
+    let flow_data = flow_data(fields)?.ok_or_else(|| required("flowData"))?;
+    let mut flow = Chatflow::new(id, name, flow_data, Timestamp::now());
+    merge(&mut flow, fields)?;
+    Ok(flow)
 }
 
 /// Changes the given fields of a chatflow.
 ///
 /// # Errors
 /// 400 naming the field; 404.
+#[utoipa::path(
+    put, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    request_body = Option<ChatflowChange>,
+    responses((status = 200, description = "As it is stored", body = Chatflow))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -98,10 +223,15 @@ pub async fn update(
     store(state, flow, bindings.transpose()?).await
 }
 
-/// Deletes a chatflow with its messages.
+/// Deletes a chatflow with its messages, their feedback, and its leads.
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    delete, path = "/api/v1/chatflows/{id}", tag = "Chatflows",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    responses((status = 200, description = "It is gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,
@@ -110,6 +240,8 @@ pub async fn delete(
     state.write(move |store| store.chatflows().delete(id)).await?;
     state.store.history().delete_chatflow_history(id).await?;
     state.supervisor.drop_memory(id).await;
+    state.store.feedback().delete_chatflow(id).await?;
+    state.store.leads().delete_chatflow(id).await?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
 }
 

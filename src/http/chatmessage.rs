@@ -3,14 +3,26 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
+use parlor_schemas::feedback::Rating;
 use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, SessionKey};
 use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
-use super::message_query;
+use super::message_query::{self, Deletion};
+use super::openapi::Deleted;
 use super::state::AppState;
-use crate::store::MessageQuery;
+use crate::store::{MessageQuery, MessageStats, Order};
+
+/// An order by date.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+pub enum Direction {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
 
 /// Messages that are read at once.
 const PAGE: usize = 500;
@@ -23,6 +35,26 @@ type Query = web::Query<message_query::Pairs>;
 ///
 /// # Errors
 /// 400 for a parameter that is unknown or cannot be read; 404.
+#[utoipa::path(
+    get, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
+        ("feedback" = Option<String>, Query, description = "Anything: each message shows its feedback"),
+        ("feedbackType" = Option<String>, Query, description = "Only answers with this rating, with their questions: THUMBS_UP or THUMBS_DOWN"),
+        ("order" = Option<Direction>, Query, description = "By date; `sort` is another name for it"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Messages of a page"),
+        ("page" = Option<u32>, Query, minimum = 1, description = "Which page; needs limit"),
+        ("cursor" = Option<String>, Query, description = "`X-Next-Cursor` of the page before"),
+    ),
+    responses((status = 200, description = "Messages", body = Vec<ChatMessage>))
+)]
 pub async fn list(
     id: web::Path<String>,
     query: Query,
@@ -31,7 +63,17 @@ pub async fn list(
     let flow = chatflows::find(&id, &state)?;
     let reading = message_query::reading(&query)?;
     let Some(filter) = reading.filter else { return Ok(HttpResponse::Ok().json(json!([]))) };
-    let query = MessageQuery { filter, order: reading.order, after: reading.cursor, limit: PAGE };
+    if !reading.ratings.is_empty() {
+        let rated = state.store.rated(flow.id, &filter, &reading.ratings, reading.order).await?;
+        return Ok(HttpResponse::Ok().json(rated));
+    }
+    let query = MessageQuery {
+        filter,
+        order: reading.order,
+        after: reading.cursor,
+        limit: PAGE,
+        with_feedback: reading.with_feedback,
+    };
     let Some(limit) = reading.limit else { return all(state, flow.id, query).await };
     let n_pages_before = reading.page.map_or(0, |page| page.get() - 1);
     one_page(&state, flow.id, MessageQuery { limit: limit.get(), ..query }, n_pages_before).await
@@ -43,14 +85,13 @@ async fn one_page(
     mut query: MessageQuery,
     n_pages_before: usize,
 ) -> Result<HttpResponse, ApiError> {
-    let history = state.store.history();
     for _ in 0..n_pages_before {
-        match history.messages(flow, query.clone()).await?.next {
+        match state.store.messages(flow, query.clone()).await?.next {
             Some(next) => query.after = Some(next),
             None => return Ok(HttpResponse::Ok().json(json!([]))),
         }
     }
-    let page = history.messages(flow, query).await?;
+    let page = state.store.messages(flow, query).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
         response.insert_header(("X-Next-Cursor", next.to_text()));
@@ -65,7 +106,7 @@ async fn all(
     flow: ChatflowId,
     query: MessageQuery,
 ) -> Result<HttpResponse, ApiError> {
-    let first = state.store.history().messages(flow, query.clone()).await?;
+    let first = state.store.messages(flow, query.clone()).await?;
     if first.next.is_none() {
         return Ok(HttpResponse::Ok().json(first.messages));
     }
@@ -76,7 +117,7 @@ async fn all(
             let bytes = page_bytes(&page.messages, opener, page.next.is_none());
             let Some(after) = page.next else { return Some((Ok(bytes), None)) };
             let query = MessageQuery { after: Some(after), ..query };
-            Some(match state.store.history().messages(flow, query).await {
+            Some(match state.store.messages(flow, query).await {
                 Ok(next) => (Ok(bytes), Some((next, b','))),
                 // The array stays open, so that nobody takes it for the whole.
                 Err(error) => (Err(ApiError::from(error)), None),
@@ -101,33 +142,108 @@ fn page_bytes(messages: &[ChatMessage], opener: u8, is_last: bool) -> Bytes {
     out.into()
 }
 
-/// Deletes the messages that all selectors mean, and the memory of live
-/// actors with them. Without any selector it clears the chatflow's history.
+/// Deletes the messages that all selectors mean, their feedback, and the memory of
+/// live actors with them. Without any selector it clears the chatflow's history.
 ///
 /// # Errors
 /// 400 for an empty or unknown selector, and then nothing is deleted; 404.
+#[utoipa::path(
+    delete, path = "/api/v1/chatmessage/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("sessionId" = Option<String>, Query, description = "Only this session"),
+        ("chatId" = Option<String>, Query, description = "Only this chat"),
+        ("messageId" = Option<uuid::Uuid>, Query, description = "Only this message"),
+        ("memoryType" = Option<String>, Query, description = "Only this label of a memory"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL, or a JSON array of them"),
+        ("startDate" = Option<parlor_schemas::Timestamp>, Query, description = "From this date on"),
+        ("endDate" = Option<parlor_schemas::Timestamp>, Query, description = "Up to this date"),
+        ("feedbackType" = Option<String>, Query, description = "Only answers with this rating, with their questions: THUMBS_UP or THUMBS_DOWN"),
+    ),
+    responses((status = 200, description = "How many are gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     query: Query,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let flow = chatflows::find(&id, &state)?;
-    let filter = message_query::deletion(&query)?;
+    let Deletion { filter, ratings } = message_query::deletion(&query)?;
+    if !ratings.is_empty() {
+        return delete_rated(&state, flow.id, &filter, &ratings).await;
+    }
     let of_session = MessageFilter { session: filter.session.clone(), ..Default::default() };
     let history = state.store.history();
+    let feedback = state.store.feedback();
     let n_deleted = match &filter.session {
         Some(session) if filter == of_session => {
             let key = SessionKey { chatflow: flow.id, session: session.clone() };
-            state.supervisor.forget_session(key).await?
+            let n_deleted = state.supervisor.forget_session(key.clone()).await?;
+            feedback.delete_session(key).await?;
+            n_deleted
+        }
+        _ if filter.is_empty() => {
+            let n_deleted = history.delete_chatflow_history(flow.id).await?;
+            state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_chatflow(flow.id).await?;
+            n_deleted
         }
         _ => {
-            let n_deleted = match filter.is_empty() {
-                true => history.delete_chatflow_history(flow.id).await?,
-                false => history.delete_messages(flow.id, filter).await?,
-            };
+            let chat = filter.chat.clone();
+            let n_deleted = history.delete_messages(flow.id, filter).await?;
             state.supervisor.drop_memory(flow.id).await;
+            feedback.delete_orphans(flow.id, chat, history).await?;
             n_deleted
         }
     };
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+}
+
+/// Deletes answers with one of these ratings, and their questions.
+async fn delete_rated(
+    state: &AppState,
+    flow: ChatflowId,
+    filter: &MessageFilter,
+    ratings: &[Rating],
+) -> Result<HttpResponse, ApiError> {
+    let mut n_deleted = 0;
+    for message in state.store.rated(flow, filter, ratings, Order::Ascending).await? {
+        let one = MessageFilter { message: Some(message.id), ..MessageFilter::default() };
+        n_deleted += state.store.history().delete_messages(flow, one).await?;
+    }
+    state.supervisor.drop_memory(flow).await;
+    state.store.feedback().delete_orphans(flow, None, state.store.history()).await?;
+    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+}
+
+/// How many messages the query selects, and how they were rated.
+///
+/// # Errors
+/// 400 for a parameter that is unknown or cannot be read; 404.
+#[utoipa::path(
+    get, path = "/api/v1/stats/{id}", tag = "Messages",
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL"),
+        ("startDate" = Option<String>, Query, description = "Oldest date"),
+        ("endDate" = Option<String>, Query, description = "Newest date"),
+    ),
+    responses((status = 200, description = "totalMessages, totalFeedback, positiveFeedback", body = serde_json::Value))
+)]
+pub async fn stats(
+    id: web::Path<String>,
+    query: Query,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let flow = chatflows::find(&id, &state)?;
+    let reading = message_query::reading(&query)?;
+    let stats = match reading.filter {
+        Some(filter) => state.store.message_stats(flow.id, filter).await?,
+        None => MessageStats::default(),
+    };
+    Ok(HttpResponse::Ok().json(json!({
+        "totalMessages": stats.n_messages,
+        "totalFeedback": stats.n_rated,
+        "positiveFeedback": stats.n_positive,
+    })))
 }

@@ -3,20 +3,50 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::{Credential, ErrorCode, Timestamp, access::CredentialInfo};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
 use super::chatflows::{object, text};
 use super::error::ApiError;
+use super::openapi::Deleted;
 use super::state::AppState;
 
 /// Largest body of this route in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
 
+/// A credential to store.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct NewCredential {
+    /// Shown to people.
+    #[schema(min_length = 1)]
+    pub name: String,
+    /// The kind, `openAIApi` say.
+    #[schema(min_length = 1)]
+    pub credential_name: String,
+    /// The secret values by field.
+    pub plain_data_obj: Map<String, Value>,
+}
+
+/// What changes of a credential.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct CredentialChange {
+    /// Shown to people.
+    pub name: Option<String>,
+    /// All secret values by field; none of the old ones stays.
+    pub plain_data_obj: Option<Map<String, Value>>,
+}
+
 /// All credentials without their secrets.
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/credentials", tag = "Credentials",
+    responses((status = 200, description = "Credentials", body = Vec<CredentialInfo>))
+)]
 pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(state.store.credentials().list()?))
 }
@@ -25,6 +55,11 @@ pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> 
 ///
 /// # Errors
 /// 400 naming the field.
+#[utoipa::path(
+    post, path = "/api/v1/credentials", tag = "Credentials",
+    request_body = NewCredential,
+    responses((status = 200, description = "Without its secrets", body = CredentialInfo))
+)]
 pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
@@ -54,6 +89,12 @@ pub async fn create(
 ///
 /// # Errors
 /// 400 naming the field; 404.
+#[utoipa::path(
+    put, path = "/api/v1/credentials/{id}", tag = "Credentials",
+    params(("id" = Uuid, Path, description = "The credential")),
+    request_body = Option<CredentialChange>,
+    responses((status = 200, description = "Without its secrets", body = CredentialInfo))
+)]
 pub async fn update(
     request: HttpRequest,
     id: web::Path<String>,
@@ -76,6 +117,11 @@ pub async fn update(
 ///
 /// # Errors
 /// 404.
+#[utoipa::path(
+    delete, path = "/api/v1/credentials/{id}", tag = "Credentials",
+    params(("id" = Uuid, Path, description = "The credential")),
+    responses((status = 200, description = "It is gone", body = Deleted))
+)]
 pub async fn delete(
     id: web::Path<String>,
     state: web::Data<AppState>,

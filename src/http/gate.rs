@@ -1,19 +1,28 @@
-//! Who may call what, decided from the request's head alone.
+//! Who may call what, decided from the request's head alone, and what every
+//! answer says about it: limits and the pages that may read it.
 
-use actix_web::body::MessageBody;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, web};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope};
+use actix_web::{Error, HttpRequest, HttpResponse, ResponseError, web};
+use parlor_schemas::{ApiKey, ChatflowId, ErrorCode, PredictionRequest, Scope};
 use serde_json::Value;
-use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
+use super::limits::{self, Standing};
 use super::state::AppState;
-use crate::flow::cache::not_found;
+use super::{body, callers};
+use crate::flow::cache::{ReadyFlow, not_found};
+
+/// What is read of a refused body to learn whether it asked for a stream.
+const PEEK_BYTES: usize = 64 * 1024;
+
+/// How long a refused body may take.
+const PEEK_TIME: Duration = Duration::from_secs(1);
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +32,12 @@ pub enum Policy {
     /// Anyone, unless the chatflow has a key: then its bearer, from the pages
     /// that the chatflow allows.
     FlowKey,
+    /// The same for a key with this scope, no oftener than the chatflow's rate
+    /// limit says; all routes of a chatflow with this policy share its windows.
+    LimitedFlowKey(Scope),
+    /// As [`Self::FlowKey`], but the chatflow stands in the body or in a stored
+    /// row: the handler calls [`check_flow`] as soon as it knows which it is.
+    FlowKeyInHandler,
     /// The operator, or a key with this scope.
     Operator(Scope),
 }
@@ -32,33 +47,55 @@ pub enum Policy {
 #[derive(Debug, Clone, Copy)]
 pub struct ThroughOwnSocket;
 
+/// Why a request is not let in.
+enum Refusal {
+    /// An error like any other.
+    Error(ApiError),
+    /// More often than the chatflow's limit; its message, which clients show.
+    TooOften(String),
+    /// From a page that the chatflow does not allow; its message.
+    Origin(String),
+}
+
+impl<E: Into<ApiError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
 /// Lets a request pass or answers it.
 ///
 /// # Errors
-/// 401, 403 or 404, before anything of the body is read.
+/// What the inner service fails with. Refusals (401, 403, 404, 429) are
+/// answers, made before the handler reads anything of the body.
 pub async fn guard(
     policy: Policy,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = state(request.request())?.clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    match policy {
-        Policy::Public => {}
-        Policy::FlowKey => check_flow(request.request())?,
-        Policy::Operator(scope) => check_operator(request.request(), scope)?,
+    let mut standing = None;
+    let admitted = admit(policy, request.request(), &state, &mut standing).await;
+    let mut response = match admitted {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(refusal) => {
+            let answer = answer(refusal, &mut request).await;
+            request.into_response(answer)
+        }
+    };
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
     }
-    let mut response = next.call(request).await?;
-    if !matches!(policy, Policy::Operator(_)) {
-        allow_origin(response.headers_mut(), origin);
+    let origins = if matches!(policy, Policy::Operator(_)) {
+        &state.operator_origins
+    } else {
+        &state.public_origins
+    };
+    if !origins.is_none() {
+        origins.write_for(origin.as_ref(), response.headers_mut());
     }
     Ok(response)
-}
-
-fn allow_origin(headers: &mut header::HeaderMap, origin: Option<HeaderValue>) {
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    }
 }
 
 fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, ApiError> {
@@ -66,88 +103,147 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, ApiError> {
     request.app_data::<web::Data<AppState>>().ok_or_else(missing)
 }
 
-fn check_flow(request: &HttpRequest) -> Result<(), ApiError> {
-    let state = state(request)?;
+async fn admit(
+    policy: Policy,
+    request: &HttpRequest,
+    state: &AppState,
+    standing: &mut Option<Standing>,
+) -> Result<(), Refusal> {
+    match policy {
+        Policy::Public | Policy::FlowKeyInHandler => Ok(()),
+        Policy::FlowKey => {
+            let flow = flow(request, state)?;
+            admit_to_flow(&flow, Scope::Predict, request, state, standing).await
+        }
+        Policy::LimitedFlowKey(scope) => {
+            let flow = flow(request, state)?;
+            if let Some(limit) = &flow.door.limit {
+                let now = state.limits.flow(flow.chatflow.id, limit, request);
+                *standing = Some(now);
+                if now.is_refused {
+                    return Err(Refusal::TooOften(limit.message.clone()));
+                }
+            }
+            admit_to_flow(&flow, scope, request, state, standing).await
+        }
+        Policy::Operator(scope) => admit_operator(scope, request, state, standing).await,
+    }
+}
+
+fn flow(request: &HttpRequest, state: &AppState) -> Result<Arc<ReadyFlow>, ApiError> {
     let text = request.match_info().get("id").unwrap_or_default();
     let id = ChatflowId::parse(text).map_err(|_| {
         ApiError(not_found(text.chars().take(60).collect::<String>().escape_debug()))
     })?;
+    Ok(state.flows.get(id)?)
+}
+
+/// The policy of a chatflow for a handler that learns late which one is meant.
+///
+/// # Errors
+/// 401, 403, 404 or 429.
+pub async fn check_flow(request: &HttpRequest, id: ChatflowId) -> Result<(), ApiError> {
+    let state = state(request)?;
     let flow = state.flows.get(id)?;
+    let admitted = admit_to_flow(&flow, Scope::Predict, request, state, &mut None).await;
+    admitted.map_err(|refusal| match refusal {
+        Refusal::Error(error) => error,
+        Refusal::TooOften(message) => ApiError::new(ErrorCode::LimitExceeded, message),
+        Refusal::Origin(message) => ApiError::new(ErrorCode::Forbidden, message),
+    })
+}
+
+async fn admit_to_flow(
+    flow: &ReadyFlow,
+    scope: Scope,
+    request: &HttpRequest,
+    state: &AppState,
+    standing: &mut Option<Standing>,
+) -> Result<(), Refusal> {
     if let Some(wanted) = flow.chatflow.guarding_key() {
-        let found = bearer(request).and_then(|key| state.store.api_keys().find(&key));
-        if found.is_none_or(|key| key.id != wanted) {
-            return Err(unauthorized("Unauthorized"));
-        }
+        let found = callers::key(request, state).await?;
+        let key = found.filter(|key| key.id == wanted && opens(key, scope));
+        let key = key.ok_or_else(|| unauthorized("Unauthorized"))?;
+        count(&key, state, standing)?;
     }
-    check_origin(request, &flow.chatflow)
+    check_origin(request, flow)
 }
 
-/// `chatbotConfig.allowedOrigins`: hosts (with port) of pages that may embed
-/// the chatflow. A request without an Origin comes from no page.
-fn check_origin(request: &HttpRequest, chatflow: &Chatflow) -> Result<(), ApiError> {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
-    let config = Chatflow::settings(chatflow.chatbot_config.as_deref());
-    let allowed = config.get("allowedOrigins").and_then(Value::as_array);
-    let allowed: Vec<&str> = allowed.into_iter().flatten().filter_map(Value::as_str).collect();
-    if allowed.first().is_none_or(|first| first.is_empty()) {
-        return Ok(());
-    }
-    let host = |url: &str| {
-        let url = reqwest::Url::parse(url).ok()?;
-        Some((url.host_str()?.to_owned(), url.port_or_known_default()))
-    };
-    let own = origin.to_str().ok().and_then(host);
-    if own.is_some() && allowed.iter().any(|url| host(url) == own) {
-        return Ok(());
-    }
-    let text = config.get("allowedOriginsError").and_then(Value::as_str);
-    let text = text.filter(|text| !text.is_empty());
-    let message = text.unwrap_or("This site is not allowed to access this chatbot");
-    Err(ApiError::new(ErrorCode::Forbidden, message))
+/// A request without an Origin comes from no page.
+fn check_origin(request: &HttpRequest, flow: &ReadyFlow) -> Result<(), Refusal> {
+    let Some(allowed) = &flow.door.origins else { return Ok(()) };
+    let mut origins = request.headers().get_all(header::ORIGIN);
+    let all_allowed =
+        origins.all(|origin| origin.to_str().is_ok_and(|origin| allowed.allow(origin)));
+    if all_allowed { Ok(()) } else { Err(Refusal::Origin(allowed.message.clone())) }
 }
 
-fn check_operator(request: &HttpRequest, scope: Scope) -> Result<(), ApiError> {
+async fn admit_operator(
+    scope: Scope,
+    request: &HttpRequest,
+    state: &AppState,
+    standing: &mut Option<Standing>,
+) -> Result<(), Refusal> {
     if request.conn_data::<ThroughOwnSocket>().is_some() {
         return Ok(());
     }
-    let state = state(request)?;
-    let allowed = match basic(request) {
-        Some((user, password)) => state.basic.as_ref().is_some_and(|(own_user, own_password)| {
-            // Both are compared, so that the time does not tell which was wrong.
-            let user = own_user.as_bytes().ct_eq(user.as_bytes());
-            let password = own_password.as_bytes().ct_eq(password.as_bytes());
-            (user & password).into()
-        }),
-        None => {
-            bearer(request).and_then(|key| state.store.api_keys().find(&key)).is_some_and(|key| {
-                key.scopes.contains(&Scope::Operator) || key.scopes.contains(&scope)
-            })
-        }
-    };
-    if allowed { Ok(()) } else { Err(unauthorized("Unauthorized Access")) }
+    let refused = || unauthorized("Unauthorized Access");
+    if let Some(is_operator) = callers::is_operator_by_password(request, state) {
+        return if is_operator { Ok(()) } else { Err(refused().into()) };
+    }
+    let key = callers::key(request, state).await?.filter(|key| opens(key, scope));
+    let key = key.ok_or_else(refused)?;
+    count(&key, state, standing)
+}
+
+/// Whether a key opens what asks for a scope; the operator's opens all.
+fn opens(key: &ApiKey, scope: Scope) -> bool {
+    key.scopes.contains(&scope) || key.scopes.contains(&Scope::Operator)
+}
+
+/// Counts a use of a key. Its headers give way to the chatflow's.
+fn count(key: &ApiKey, state: &AppState, standing: &mut Option<Standing>) -> Result<(), Refusal> {
+    let Some(now) = state.limits.key(key) else { return Ok(()) };
+    if now.is_refused {
+        *standing = Some(now);
+        return Err(limits::too_often(now).into());
+    }
+    standing.get_or_insert(now);
+    Ok(())
 }
 
 fn unauthorized(message: &str) -> ApiError {
     ApiError::new(ErrorCode::Unauthorized, message)
 }
 
-/// The only Authorization header; two of them are as good as none.
-fn authorization(request: &HttpRequest) -> Option<&str> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION);
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
+/// The two texts go out as they are, because the chat widget shows them so.
+async fn answer(refusal: Refusal, request: &mut ServiceRequest) -> HttpResponse {
+    match refusal {
+        Refusal::Error(error) => error.error_response(),
+        Refusal::TooOften(message) => text(HttpResponse::TooManyRequests(), message),
+        Refusal::Origin(message) if asks_for_a_stream(request).await => {
+            text(HttpResponse::Forbidden(), message)
+        }
+        Refusal::Origin(message) => ApiError::new(ErrorCode::Forbidden, message).error_response(),
+    }
 }
 
-/// The key of the header: what follows `Bearer `, or the header as it is.
-fn bearer(request: &HttpRequest) -> Option<String> {
-    let value = authorization(request)?;
-    let key = value.rsplit_once("Bearer ").map_or(value, |(_, key)| key);
-    (!key.is_empty() && key.len() <= 512).then(|| key.to_owned())
+fn text(mut response: actix_web::HttpResponseBuilder, message: String) -> HttpResponse {
+    response.content_type("text/html; charset=utf-8").body(message)
 }
 
-fn basic(request: &HttpRequest) -> Option<(String, String)> {
-    let encoded = authorization(request)?.strip_prefix("Basic ")?;
-    let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
+/// Whether a request that is refused already asked for a stream, which settles
+/// the form of the answer only: by its Accept header, as the widget says it,
+/// else by its body. A body that is long, slow or unreadable did not ask.
+async fn asks_for_a_stream(request: &mut ServiceRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|kinds| kinds.contains("text/event-stream")) {
+        return true;
+    }
+    let Ok(payload) = request.extract::<web::Payload>().await else { return false };
+    let reading = body::read(request.request(), payload, PEEK_BYTES);
+    match tokio::time::timeout(PEEK_TIME, reading).await {
+        Ok(Ok(Value::Object(body))) => PredictionRequest::asks_for_a_stream(&body),
+        _ => false,
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::num::NonZeroUsize;
 
+use parlor_schemas::feedback::Rating;
 use parlor_schemas::{ChatId, ChatType, MessageFilter, SessionId, Timestamp};
 use uuid::Uuid;
 
@@ -23,6 +24,10 @@ pub struct Reading {
     pub filter: Option<MessageFilter>,
     /// Which end comes first.
     pub order: Order,
+    /// Whether each message shows its feedback.
+    pub with_feedback: bool,
+    /// Only answers with one of these ratings, each after its question.
+    pub ratings: Vec<Rating>,
     /// Messages of a page; without it all are sent.
     pub limit: Option<NonZeroUsize>,
     /// Pages to leave out, counted in messages as in Flowise 3.1.
@@ -40,6 +45,8 @@ pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
     for (name, value) in pairs {
         match name.as_str() {
             "order" | "sort" => reading.order = order(value)?,
+            "feedback" => reading.with_feedback = !value.is_empty(),
+            "feedbackType" => reading.ratings.extend(ratings(value)?),
             "limit" => reading.limit = Some(count(name, value)?),
             "page" => reading.page = Some(count(name, value)?),
             "cursor" => reading.cursor = Some(cursor(value)?),
@@ -56,12 +63,21 @@ pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
     Ok(reading)
 }
 
+/// What a DELETE means.
+#[derive(Debug, Default)]
+pub struct Deletion {
+    /// The messages that are meant.
+    pub filter: MessageFilter,
+    /// Of these only answers with one of these ratings, with their questions.
+    pub ratings: Vec<Rating>,
+}
+
 /// Reads the query of a DELETE.
 ///
 /// # Errors
 /// 400 naming the parameter, also where it is empty.
-pub fn deletion(pairs: &Pairs) -> Result<MessageFilter, ApiError> {
-    let mut filter = MessageFilter::default();
+pub fn deletion(pairs: &Pairs) -> Result<Deletion, ApiError> {
+    let mut deletion = Deletion::default();
     for (name, value) in pairs {
         match name.as_str() {
             // Flowise clears memories outside only when it is told to; here
@@ -72,10 +88,11 @@ pub fn deletion(pairs: &Pairs) -> Result<MessageFilter, ApiError> {
                 let shown = shown.escape_debug();
                 return Err(ApiError::bad(format!("{shown} is empty; nothing was deleted")));
             }
-            _ => select(&mut filter, name, value)?,
+            "feedbackType" => deletion.ratings.extend(ratings(value)?),
+            _ => select(&mut deletion.filter, name, value)?,
         }
     }
-    Ok(filter)
+    Ok(deletion)
 }
 
 /// Adds one selector to a filter. The same one twice must say the same, but
@@ -130,7 +147,23 @@ fn doors(value: &str) -> Result<Vec<ChatType>, ApiError> {
     }
 }
 
-fn date(name: &str, value: &str) -> Result<Timestamp, ApiError> {
+/// `THUMBS_UP`, `THUMBS_DOWN`, or a JSON array of them.
+fn ratings(value: &str) -> Result<Vec<Rating>, ApiError> {
+    let rating = |word: &str| {
+        let problem = || ApiError::bad("feedbackType must be THUMBS_UP or THUMBS_DOWN");
+        Rating::parse(word).ok_or_else(problem)
+    };
+    match serde_json::from_str::<Vec<String>>(value) {
+        Ok(listed) if !listed.is_empty() => listed.iter().map(|word| rating(word)).collect(),
+        _ => Ok(vec![rating(value)?]),
+    }
+}
+
+/// A date in one of the forms of [`Timestamp::parse`].
+///
+/// # Errors
+/// 400 naming the parameter.
+pub fn date(name: &str, value: &str) -> Result<Timestamp, ApiError> {
     Timestamp::parse(value).ok_or_else(|| {
         ApiError::bad(format!("{name} is no date; write it like 2026-01-31T12:00:00Z"))
     })
@@ -159,7 +192,7 @@ pub fn unknown(name: &str) -> ApiError {
     let shown: String = name.chars().take(40).collect();
     ApiError::bad(format!(
         "{} is no selector that is known here; use sessionId, chatId, messageId, memoryType, \
-         chatType, startDate or endDate",
+         chatType, startDate, endDate or feedbackType",
         shown.escape_debug()
     ))
 }

@@ -4,22 +4,46 @@
 //! # Layout
 //! - [`routes`]: the table of all routes, each with its policy
 //! - [`gate`]: who may call what, decided before a body is read
+//! - [`callers`], [`limits`], [`origins`]: whose key it is, how often, from which page
 //! - [`error`]: errors as Flowise's JSON body
-//! - [`body`]: bodies within their limits
+//! - [`body`]: bodies within their limits; [`multipart`]: those with files;
+//!   [`form`]: fields of forms as JSON
 //! - [`state`]: what handlers share
+//! - [`listing`]: rows in order of date, page by page
+//! - [`openapi`]: the description of the whole API
 //! - then one file per API
 
+pub mod abort;
 pub mod apikey;
+pub mod attachments;
 pub mod body;
+pub mod callers;
 pub mod care;
+pub mod chatflow_import;
 pub mod chatflows;
 pub mod chatmessage;
 pub mod credentials;
 pub mod error;
+pub mod feedback;
+pub mod files;
+pub mod form;
 pub mod gate;
+pub mod icons;
+pub mod key_fields;
+pub mod key_import;
+pub mod leads;
+pub mod limits;
+pub mod listing;
 pub mod message_query;
 pub mod misc;
+pub mod multipart;
+pub mod nodes;
+pub mod openapi;
+pub mod origins;
 pub mod prediction;
 pub mod routes;
+pub mod row_import;
 pub mod sse;
 pub mod state;
+pub mod variables;
+pub mod widget;

@@ -1,39 +1,140 @@
-//! `POST /api/v1/prediction/{id}`: one turn of a conversation.
+//! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
+//! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::EventSink;
+use parlor_nodes::speech::is_transcribed;
+use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
-    TraceId,
+    TraceId, TurnReply,
 };
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
-use super::body;
 use super::error::ApiError;
+use super::multipart;
 use super::sse;
 use super::state::AppState;
 use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::overrides;
 use crate::flow::plan::Plan;
 use crate::flow::run::BoundTurn;
+use crate::flow::uploads::{self, FormFile, TurnUploads};
 
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
+
+/// A question to a chatflow. Unknown keys are left alone.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct Prediction {
+    /// The person's words.
+    pub question: Option<Words>,
+    /// `true`, or the word, asks for a stream of events, where the chatflow streams.
+    #[schema(value_type = Value, required = false)]
+    pub streaming: Option<Value>,
+    /// Continues a chat.
+    pub chat_id: Option<String>,
+    /// Continues a session; `overrideConfig.sessionId` comes first.
+    pub session_id: Option<String>,
+    /// Inputs of nodes, and `sessionId`.
+    #[schema(value_type = Option<Map<String, Value>>)]
+    pub override_config: Option<Map<String, Value>>,
+    /// Messages that are put before the stored ones.
+    pub history: Option<Vec<Said>>,
+    /// Images, audio and files.
+    pub uploads: Option<Vec<Upload>>,
+    /// Address that the person left.
+    pub lead_email: Option<String>,
+}
+
+/// A question; a number or a truth value counts as its text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum Words {
+    /// As it is.
+    Text(String),
+    /// Its digits.
+    Number(f64),
+    /// `true` or `false`.
+    Truth(bool),
+}
+
+/// An event of a streamed answer.
+#[derive(ToSchema)]
+pub struct SseEvent {
+    /// JSON text of `{"event", "data"}`: `start`, `token`, `sourceDocuments`, `usedTools`,
+    /// `artifacts`, `metadata`, `error`, `abort`, and `end` as the last one.
+    #[schema(content_media_type = "application/json")]
+    pub data: String,
+}
+
+/// A message of `history`.
+#[derive(ToSchema)]
+pub struct Said {
+    /// `userMessage` or `apiMessage`; `type` is another name for it.
+    pub role: String,
+    /// The text; `message` is another name for it.
+    pub content: String,
+}
 
 /// Answers a question from outside.
 ///
 /// # Errors
 /// See the table in [`super::error`].
+#[utoipa::path(
+    post, path = "/api/v1/prediction/{id}", tag = "Predictions",
+    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    request_body = Prediction,
+    responses((status = 200, description = "The answer, whole or as a stream", content(
+        (TurnReply = "application/json"), (SseEvent = "text/event-stream")
+    )))
+)]
 pub async fn external(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::External).await
+}
+
+/// Answers the operator's own question: no key of the chatflow is asked for.
+///
+/// # Errors
+/// See the table in [`super::error`].
+#[utoipa::path(
+    post, path = "/api/v1/internal-prediction/{id}", tag = "Predictions",
+    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    request_body = Prediction,
+    responses(
+        (status = 200, description = "The answer, whole or as a stream", content(
+            (TurnReply = "application/json"), (SseEvent = "text/event-stream")
+        )),
+    )
+)]
+pub async fn internal(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    predict(request, id, payload, state, ChatType::Internal).await
+}
+
+async fn predict(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+    door: ChatType,
+) -> Result<HttpResponse, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
-    let body = body::read(&request, payload, state.body_limit).await?;
-    let prediction = PredictionRequest::from_json(body)?;
+    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
+    let prediction = PredictionRequest::from_json(incoming.body)?;
     let flow = state.flows.get(id)?;
     let plan = flow.plan.clone()?;
     let streams = prediction.streaming && plan.can_stream;
@@ -43,8 +144,8 @@ pub async fn external(
     } else {
         (EventSink::none(), None)
     };
-    let arrival = Arrival { asked_at, trace_id: trace_id(&request) };
-    let turn = bind(&state, &flow, &plan, prediction, arrival, events)?;
+    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
+    let turn = bind(&state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     match receiver {
         Some(receiver) => sse::respond(receiver, pending, state.streams.heartbeat).await,
@@ -52,8 +153,9 @@ pub async fn external(
     }
 }
 
-/// When a request came, and its id in logs and traces.
+/// When and through which door a request came, and its id in logs and traces.
 struct Arrival {
+    door: ChatType,
     asked_at: Timestamp,
     trace_id: TraceId,
 }
@@ -69,21 +171,25 @@ fn bind(
     flow: &ReadyFlow,
     plan: &std::sync::Arc<Plan>,
     prediction: PredictionRequest,
+    files: Vec<FormFile>,
     arrival: Arrival,
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
-    let overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
+    let mut overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
+    overrides.files = uploads::file_inputs(&files);
     let chat_id = prediction.settle_chat_id();
-    let session = session(&prediction, plan, &chat_id)?;
-    let missing = || ApiError::bad("question is missing: send {\"question\": \"...\"}");
+    let session = session(&prediction, arrival.door, plan, &chat_id)?;
+    let question = question(&prediction, flow)?;
+    let blobs = state.store.blobs().clone();
     Ok(BoundTurn {
         plan: plan.clone(),
         key: SessionKey { chatflow: flow.chatflow.id, session },
         chat_id,
-        chat_type: ChatType::External,
-        question: prediction.question.ok_or_else(missing)?,
+        chat_type: arrival.door,
+        question,
         history: prediction.history,
-        uploads: prediction.uploads.unwrap_or_default(),
+        uploads: TurnUploads::new(prediction.uploads, files, blobs, state.image_limit),
+        speech: flow.speech.clone(),
         overrides,
         variables: flow.variables.clone(),
         lead_email: prediction.lead_email,
@@ -97,18 +203,30 @@ fn bind(
     })
 }
 
+/// The person's words. A recording may bring them instead, where the chatflow
+/// turns speech into text.
+fn question(prediction: &PredictionRequest, flow: &ReadyFlow) -> Result<String, ApiError> {
+    let is_spoken = flow.speech.is_some()
+        && prediction.uploads.iter().flatten().any(|upload| is_transcribed(&upload.mime));
+    match &prediction.question {
+        Some(question) => Ok(question.clone()),
+        None if is_spoken => Ok(String::new()),
+        None => Err(ApiError::bad("question is missing: send {\"question\": \"...\"}")),
+    }
+}
+
 /// The request's session, else its chat, else the one typed on the memory
-/// node, else a new one.
+/// node, else a new one. An internal call begins with the memory node's.
 fn session(
     prediction: &PredictionRequest,
+    door: ChatType,
     plan: &Plan,
     chat_id: &ChatId,
 ) -> Result<SessionId, ApiError> {
-    if let Some(session) = &prediction.session_id {
-        return Ok(session.clone());
-    }
-    if let Some(chat) = &prediction.chat_id {
-        return Ok(SessionId::from(chat));
+    let own = prediction.session_id.clone();
+    let own = own.or_else(|| prediction.chat_id.as_ref().map(SessionId::from));
+    if let (ChatType::External, Some(session)) = (door, own) {
+        return Ok(session);
     }
     match &plan.typed_session {
         Some(typed) => SessionId::parse(typed).map_err(|error| {

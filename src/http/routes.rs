@@ -1,12 +1,18 @@
 //! The table of all routes. A path matches exactly or not at all, and each
 //! line says who may call it.
 
+use actix_web::guard;
+use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::{Route, web};
 use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
-use super::{apikey, care, chatflows, chatmessage, credentials, misc, prediction};
+use super::{
+    abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, credentials,
+    feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import, variables,
+    widget,
+};
 
 /// One line of the table.
 pub struct Entry {
@@ -21,6 +27,7 @@ pub struct Entry {
 
 const OPERATOR: Policy = Policy::Operator(Scope::Operator);
 const MESSAGES: Policy = Policy::Operator(Scope::Messages);
+const PREDICTION: Policy = Policy::LimitedFlowKey(Scope::Predict);
 
 macro_rules! route {
     ($method:literal, $path:literal, $policy:expr, $handler:path) => {
@@ -32,29 +39,83 @@ macro_rules! route {
 pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
+    route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
+    route!("GET", "/api-docs", Policy::Public, openapi::to_pages),
+    route!("GET", "/api-docs/", Policy::Public, openapi::index),
+    route!("GET", "/api-docs/{file}", Policy::Public, openapi::file),
+    route!("GET", "/api/v1/ip", Policy::Public, misc::ip),
     route!("GET", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::streaming),
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
-    route!("POST", "/api/v1/prediction/{id}", Policy::FlowKey, prediction::external),
+    route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/verify/apikey/{apikey}", Policy::Public, apikey::verify),
+    route!("GET", "/api/v1/chatflows/apikey/{apikey}", Policy::Public, chatflows::of_key),
+    route!("POST", "/api/v1/internal-prediction/{id}", OPERATOR, prediction::internal),
+    route!("GET", "/api/v1/chatflows-uploads/{id}", Policy::Public, widget::uploads),
+    route!("OPTIONS", "/api/v1/chatflows-uploads/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/public-chatbotConfig/{id}", Policy::Public, widget::chatbot_config),
+    route!("OPTIONS", "/api/v1/public-chatbotConfig/{id}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/public-chatflows/{id}", Policy::Public, widget::public_chatflow),
+    route!("OPTIONS", "/api/v1/public-chatflows/{id}", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/feedback", Policy::FlowKeyInHandler, feedback::create),
+    route!("OPTIONS", "/api/v1/feedback", Policy::Public, misc::preflight),
+    // The chatflow for POST and GET, the feedback for PUT: as in Flowise.
+    route!("POST", "/api/v1/feedback/{id}", Policy::FlowKey, feedback::create_in_flow),
+    route!("PUT", "/api/v1/feedback/{id}", Policy::FlowKeyInHandler, feedback::update),
+    route!("GET", "/api/v1/feedback/{id}", OPERATOR, feedback::list),
+    route!("OPTIONS", "/api/v1/feedback/{id}", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/leads", Policy::FlowKeyInHandler, leads::create),
+    route!("OPTIONS", "/api/v1/leads", Policy::Public, misc::preflight),
+    // The widget sends the slash.
+    route!("POST", "/api/v1/leads/", Policy::FlowKeyInHandler, leads::create),
+    route!("OPTIONS", "/api/v1/leads/", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/leads/{id}", OPERATOR, leads::list),
+    route!("PUT", "/api/v1/chatmessage/abort/{id}/{chat}", Policy::FlowKeyInHandler, abort::abort),
+    route!("OPTIONS", "/api/v1/chatmessage/abort/{id}/{chat}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/get-upload-file", Policy::Public, files::get),
+    route!("OPTIONS", "/api/v1/get-upload-file", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/attachments/{id}/{chatId}", Policy::FlowKey, attachments::create),
+    route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
+    route!("GET", "/api/v1/stats/{id}", MESSAGES, chatmessage::stats),
+    route!("POST", "/api/v1/rows/import", OPERATOR, row_import::import),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),
     route!("POST", "/api/v1/chatflows", OPERATOR, chatflows::create),
+    // Before `{id}`, which would match it.
+    route!("POST", "/api/v1/chatflows/importchatflows", OPERATOR, chatflow_import::import),
     route!("GET", "/api/v1/chatflows/{id}", OPERATOR, chatflows::get),
     route!("PUT", "/api/v1/chatflows/{id}", OPERATOR, chatflows::update),
     route!("DELETE", "/api/v1/chatflows/{id}", OPERATOR, chatflows::delete),
     route!("GET", "/api/v1/messages/export", MESSAGES, care::export),
-    route!("POST", "/api/v1/messages/import", OPERATOR, care::import),
+    route!("POST", "/api/v1/messages/import", OPERATOR, care::incoming::import),
     route!("GET", "/api/v1/backup", OPERATOR, care::backup),
     route!("GET", "/api/v1/verify", OPERATOR, care::verify),
+    route!("GET", "/api/v1/flow-config/{id}", OPERATOR, nodes::flow_config),
+    route!("GET", "/api/v1/nodes", OPERATOR, nodes::list),
+    route!("GET", "/api/v1/nodes/{name}", OPERATOR, nodes::get),
+    route!("GET", "/api/v1/node-icon/{name}", Policy::Public, nodes::icon),
+    route!(
+        "GET",
+        "/api/v1/components-credentials-icon/{name}",
+        Policy::Public,
+        nodes::credential_icon
+    ),
     route!("GET", "/api/v1/credentials", OPERATOR, credentials::list),
     route!("POST", "/api/v1/credentials", OPERATOR, credentials::create),
     route!("PUT", "/api/v1/credentials/{id}", OPERATOR, credentials::update),
     route!("DELETE", "/api/v1/credentials/{id}", OPERATOR, credentials::delete),
     route!("GET", "/api/v1/apikey", OPERATOR, apikey::list),
     route!("POST", "/api/v1/apikey", OPERATOR, apikey::create),
+    // Before `{id}`, which would take its place.
+    route!("POST", "/api/v1/apikey/import", OPERATOR, key_import::import),
     route!("PUT", "/api/v1/apikey/{id}", OPERATOR, apikey::update),
     route!("DELETE", "/api/v1/apikey/{id}", OPERATOR, apikey::delete),
+    route!("POST", "/api/v1/apikey/{id}/rotate", OPERATOR, apikey::rotate),
+    route!("GET", "/api/v1/variables", OPERATOR, variables::list),
+    route!("POST", "/api/v1/variables", OPERATOR, variables::create),
+    route!("PUT", "/api/v1/variables/{id}", OPERATOR, variables::update),
+    route!("DELETE", "/api/v1/variables/{id}", OPERATOR, variables::delete),
 ];
 
 /// Registers the table.
@@ -63,14 +124,19 @@ pub fn configure(config: &mut web::ServiceConfig) {
     paths.dedup();
     for path in paths {
         let mut resource = web::resource(path);
-        for entry in TABLE.iter().filter(|entry| entry.path == path) {
+        let entries = || TABLE.iter().filter(move |entry| entry.path == path);
+        if entries().all(|entry| matches!(entry.policy, Policy::Operator(_))) {
+            resource = resource.route(web::method(Method::OPTIONS).to(misc::operator_preflight));
+        }
+        for entry in entries() {
             let policy = entry.policy;
             let method = match entry.method {
-                "GET" => web::get(),
+                // Whoever may read may ask for the head alone.
+                "GET" => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
                 "POST" => web::post(),
                 "PUT" => web::put(),
                 "DELETE" => web::delete(),
-                _ => web::method(actix_web::http::Method::OPTIONS),
+                _ => web::method(Method::OPTIONS),
             };
             let guard = from_fn(move |request, next| gate::guard(policy, request, next));
             resource = resource.route((entry.handler)(method).wrap(guard));
@@ -96,10 +162,40 @@ mod tests {
             [
                 ("GET", "/api/v1/ping"),
                 ("GET", "/api/v1/version"),
+                ("GET", "/api/v1/openapi.json"),
+                ("GET", "/api-docs"),
+                ("GET", "/api-docs/"),
+                ("GET", "/api-docs/{file}"),
+                ("GET", "/api/v1/ip"),
                 ("GET", "/api/v1/chatflows-streaming/{id}"),
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("GET", "/api/v1/verify/apikey/{apikey}"),
+                ("GET", "/api/v1/chatflows/apikey/{apikey}"),
+                ("GET", "/api/v1/chatflows-uploads/{id}"),
+                ("OPTIONS", "/api/v1/chatflows-uploads/{id}"),
+                ("GET", "/api/v1/public-chatbotConfig/{id}"),
+                ("OPTIONS", "/api/v1/public-chatbotConfig/{id}"),
+                ("GET", "/api/v1/public-chatflows/{id}"),
+                ("OPTIONS", "/api/v1/public-chatflows/{id}"),
+                ("POST", "/api/v1/feedback"),
+                ("OPTIONS", "/api/v1/feedback"),
+                ("POST", "/api/v1/feedback/{id}"),
+                ("PUT", "/api/v1/feedback/{id}"),
+                ("OPTIONS", "/api/v1/feedback/{id}"),
+                ("POST", "/api/v1/leads"),
+                ("OPTIONS", "/api/v1/leads"),
+                ("POST", "/api/v1/leads/"),
+                ("OPTIONS", "/api/v1/leads/"),
+                ("PUT", "/api/v1/chatmessage/abort/{id}/{chat}"),
+                ("OPTIONS", "/api/v1/chatmessage/abort/{id}/{chat}"),
+                ("GET", "/api/v1/node-icon/{name}"),
+                ("GET", "/api/v1/components-credentials-icon/{name}"),
+                ("GET", "/api/v1/get-upload-file"),
+                ("OPTIONS", "/api/v1/get-upload-file"),
+                ("POST", "/api/v1/attachments/{id}/{chatId}"),
+                ("OPTIONS", "/api/v1/attachments/{id}/{chatId}"),
             ]
         );
     }

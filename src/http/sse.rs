@@ -8,7 +8,7 @@ use actix_web::http::header;
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use parlor_actors::PendingTurn;
-use parlor_schemas::{Fault, StreamEvent, TurnReply, event::Done};
+use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -19,7 +19,8 @@ use super::error::ApiError;
 const HEARTBEAT: &[u8] = b":heartbeat\n\n";
 
 /// Answers with a stream as soon as the first event is there, or the first
-/// heartbeat is due. What fails before that is an ordinary error with its status.
+/// heartbeat is due. What fails before that is an ordinary error with its
+/// status; an abort is none, and the client that asked for it waits for the event.
 ///
 /// # Errors
 /// The turn's, where it ended before its first event.
@@ -31,7 +32,10 @@ pub async fn respond(
     let first = timeout(heartbeat, events.recv()).await;
     let (first, ending) = match first {
         Ok(Some(event)) => (First::Event(event), Ending::Turn(turn)),
-        Ok(None) => (First::Nothing, Ending::Reply(Box::new(turn.await?))),
+        Ok(None) => match turn.await {
+            Err(fault) if fault.code != ErrorCode::Cancelled => return Err(fault.into()),
+            result => (First::Nothing, Ending::Result(Box::new(result))),
+        },
         Err(_) => (First::Heartbeat, Ending::Turn(turn)),
     };
     let body = Body { first, events, ending, heartbeat };
@@ -60,7 +64,7 @@ enum First {
 
 enum Ending {
     Turn(PendingTurn),
-    Reply(Box<TurnReply>),
+    Result(Box<Result<TurnReply, Fault>>),
     Sent,
 }
 
@@ -93,7 +97,7 @@ impl Body {
             // The node has said all: what remains waits for the commit.
             None => match std::mem::replace(&mut self.ending, Ending::Sent) {
                 Ending::Turn(turn) => write_end(turn.await, &mut out),
-                Ending::Reply(reply) => write_end(Ok(*reply), &mut out),
+                Ending::Result(result) => write_end(*result, &mut out),
                 Ending::Sent => return None,
             },
         }
@@ -104,6 +108,7 @@ impl Body {
 fn write_end(result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
     match result {
         Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
+        Err(fault) if fault.code == ErrorCode::Cancelled => StreamEvent::Abort(Done).write_to(out),
         Err(fault) => StreamEvent::Error(fault.message).write_to(out),
     }
     StreamEvent::End(Done).write_to(out);

@@ -9,6 +9,8 @@ use parlor_nodes::Services;
 use parlor_schemas::ErrorCode;
 
 use super::error::ApiError;
+use super::limits::Limits;
+use super::origins::Origins;
 use crate::flow::cache::FlowCache;
 use crate::store::{Store, StoreError};
 
@@ -35,8 +37,16 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// How streams are kept alive and given up.
     pub streams: StreamLimits,
+    /// How often who may call.
+    pub limits: Limits,
+    /// Pages that may read answers of the public routes.
+    pub public_origins: Origins,
+    /// Pages that may read answers of the operator's routes.
+    pub operator_origins: Origins,
     /// Largest body in bytes.
     pub body_limit: usize,
+    /// Largest uploaded image in bytes.
+    pub image_limit: usize,
 }
 
 impl AppState {

@@ -1,6 +1,6 @@
 //! What a node may ask of the turn it runs in.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +20,32 @@ pub trait Services: Send + Sync {
     /// the runtime that opened it, so a client never crosses threads.
     fn http(&self) -> reqwest::Client;
 
-    /// The address that the operator set for a provider (`openai`, `anthropic`,
-    /// `ollama`, `gemini`, `bedrock`), in place of its public one.
+    /// The address that the operator set for a provider of
+    /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
+
+    /// A file that an earlier request of a chat brought; `None` when it is
+    /// gone, cannot be read, or is longer than `most` bytes.
+    fn stored_file<'a>(
+        &'a self,
+        _file: StoredFile<'a>,
+        _most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Which file of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredFile<'a> {
+    /// The chatflow.
+    pub chatflow: ChatflowId,
+    /// The chat that it was brought to.
+    pub chat: &'a ChatId,
+    /// Its name, as the client gave it.
+    pub name: &'a str,
+    /// Whether the text that a model was shown of it is wanted instead of its bytes.
+    pub as_text: bool,
 }
 
 /// The stored conversation, newest part in memory, the rest on disk.
@@ -46,6 +69,8 @@ pub struct TurnCtx {
     pub history: Arc<[HistoryItem]>,
     /// What the person uploaded.
     pub uploads: Arc<[Upload]>,
+    /// Whether a chat model of the flow takes images.
+    pub sees_images: bool,
     /// The stored conversation.
     pub transcript: Arc<dyn Transcript>,
     /// Where events for the client go.
@@ -56,6 +81,8 @@ pub struct TurnCtx {
     pub meter: Arc<UsageMeter>,
     /// What the turn's memory wants to find again beside the stored turn.
     pub kept: Arc<Kept>,
+    /// What the turn's agents may still do.
+    pub agents: AgentBudget,
     /// What the server lends.
     pub services: Arc<dyn Services>,
 }
@@ -74,6 +101,33 @@ impl Kept {
     /// Takes the value out.
     pub fn take(&self) -> Option<Value> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How far the agents of one turn may go, however they are nested: an agent in
+/// a chain tool of an agent asks from the same budget.
+#[derive(Debug, Clone, Default)]
+pub struct AgentBudget {
+    depth: usize,
+    n_rounds: Arc<AtomicUsize>,
+}
+
+impl AgentBudget {
+    /// Rounds of all agents of a turn together.
+    pub const MAX_ROUNDS: usize = 100;
+    /// Chains that run inside of each other's tools.
+    pub const MAX_DEPTH: usize = 4;
+
+    /// The same budget for a chain that a tool runs; `None` where that would
+    /// be one too many inside of each other.
+    pub fn deeper(&self) -> Option<Self> {
+        let depth = self.depth + 1;
+        (depth <= Self::MAX_DEPTH).then(|| Self { depth, n_rounds: Arc::clone(&self.n_rounds) })
+    }
+
+    /// Takes one round; false when the turn has had all of its rounds.
+    pub fn take_round(&self) -> bool {
+        self.n_rounds.fetch_add(1, Ordering::Relaxed) < Self::MAX_ROUNDS
     }
 }
 

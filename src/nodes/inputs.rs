@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::NodeError;
-use crate::instance::{ChatModel, Document, Instance, Memory};
+use crate::instance::{ChatModel, Document, Instance, Memory, Runnable, Tool};
 use crate::prompts::ChatPrompt;
 use crate::rich_text::RichText;
 
@@ -201,6 +201,29 @@ impl Inputs {
             None => Ok(None),
             Some(Instance::ChatPrompt(prompt)) => Ok(Some(prompt.clone())),
             other => Err(self.wrong_node(name, "a chat prompt template", other)),
+        }
+    }
+
+    /// The tools connected to an input, in order.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when something else is connected.
+    pub fn tools(&self, name: &str) -> Result<Vec<Arc<dyn Tool>>, NodeError> {
+        let tool = |node: &Instance| match node {
+            Instance::Tool(tool) => Ok(Arc::clone(tool)),
+            other => Err(self.wrong_node(name, "a tool", Some(other))),
+        };
+        self.nodes(name).iter().map(tool).collect()
+    }
+
+    /// The chain or agent connected to an input.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when none is connected, or something else.
+    pub fn runnable(&self, name: &str) -> Result<Arc<dyn Runnable>, NodeError> {
+        match self.node(name) {
+            Some(Instance::Runnable(chain)) => Ok(chain.clone()),
+            other => Err(self.wrong_node(name, "a chain or an agent", other)),
         }
     }
 

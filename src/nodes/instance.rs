@@ -201,6 +201,24 @@ impl RunOutput {
         Self { fields }
     }
 
+    /// An answer that an output parser shaped: an object or a list is `json`,
+    /// a text is `text`, as in Flowise.
+    pub fn json(value: Value) -> Self {
+        match value {
+            Value::String(text) => Self::text(text),
+            value => Self { fields: Map::from_iter([("json".to_owned(), value)]) },
+        }
+    }
+
+    /// The answer as other nodes read it (`outputPrediction`): `text`; else
+    /// the JSON of `json`, without a fence.
+    pub fn prediction(&self) -> String {
+        match self.fields.get("json") {
+            Some(json) if !self.fields.contains_key("text") => json.to_string(),
+            _ => self.stored_answer(),
+        }
+    }
+
     /// The message that is stored: `text`; else `json` in a fence; else all of it.
     /// The fence has no end, as Flowise 2.2.8 writes it.
     pub fn stored_answer(&self) -> String {

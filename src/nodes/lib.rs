@@ -12,24 +12,31 @@
 //! - [`model`]: the chat model's request and reply
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
+//! - [`extract`]: the text of files; [`speech`]: words out of recordings
 //! - then one folder per category of Flowise's palette
 
+pub mod agents;
 pub mod chains;
 pub mod chat_models;
 pub mod ctx;
 pub mod document_loaders;
 pub mod error;
+pub mod extract;
 pub mod inputs;
 pub mod instance;
 pub mod memory;
 pub mod model;
+pub mod moderation;
+pub mod output_parsers;
 pub mod prompts;
 pub mod registry;
 pub mod rich_text;
 pub mod spec;
+pub mod speech;
 pub mod template;
 #[cfg(test)]
 mod test_support;
+pub mod tools;
 pub mod utilities;
 pub mod wire;
 
@@ -39,3 +46,4 @@ pub use inputs::{InputValue, Inputs};
 pub use instance::{ChatModel, Document, Instance, Memory, RunOutput, Runnable};
 pub use rich_text::{Piece, RichText};
 pub use spec::{Kind, NodeSpec, Param};
+pub use wire::PROVIDERS;

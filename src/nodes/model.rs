@@ -28,15 +28,19 @@ pub enum ImageDetail {
     High,
     /// The provider chooses.
     Auto,
+    /// Nothing is said of it: images that a memory brings back.
+    #[serde(skip)]
+    Unsaid,
 }
 
 impl ImageDetail {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
+    /// The word on the wire, if there is one.
+    pub fn word(self) -> Option<&'static str> {
         match self {
-            Self::Low => "low",
-            Self::High => "high",
-            Self::Auto => "auto",
+            Self::Low => Some("low"),
+            Self::High => Some("high"),
+            Self::Auto => Some("auto"),
+            Self::Unsaid => None,
         }
     }
 }
@@ -109,7 +113,7 @@ pub struct ToolCall {
     pub id: String,
     /// The tool.
     pub name: String,
-    /// Its arguments.
+    /// Its arguments: an object, or a text where the model wrote no JSON.
     pub arguments: Value,
 }
 

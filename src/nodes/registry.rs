@@ -7,8 +7,12 @@ pub fn all() -> impl Iterator<Item = &'static NodeSpec> {
     [
         crate::chat_models::NODES,
         crate::chains::NODES,
+        crate::agents::NODES,
+        crate::tools::NODES,
         crate::prompts::NODES,
         crate::memory::NODES,
+        crate::moderation::NODES,
+        crate::output_parsers::NODES,
         crate::document_loaders::NODES,
         crate::utilities::NODES,
     ]

@@ -60,10 +60,24 @@ pub enum Kind {
 /// The secrets of one provider.
 #[derive(Debug)]
 pub struct CredentialSpec {
-    /// Flowise's credential name, `openAIApi`.
+    /// Flowise's credential name, `openAIApi`; where a node takes one of
+    /// several, their names with `|` between them.
     pub kind: &'static str,
-    /// The fields, each with the provider's usual environment variable.
+    /// The fields of all of them, each with the provider's usual environment
+    /// variable.
     pub fields: &'static [(&'static str, Option<&'static str>)],
+}
+
+impl CredentialSpec {
+    /// The credential names that the node takes.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.kind.split('|')
+    }
+
+    /// Whether the node takes a credential of this name.
+    pub fn takes(&self, credential_name: &str) -> bool {
+        self.kinds().any(|kind| kind == credential_name)
+    }
 }
 
 impl Param {

@@ -14,17 +14,22 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ctx::{EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
+use crate::ctx::{AgentBudget, EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
 use crate::error::NodeError;
 use crate::inputs::{InputValue, Inputs};
-use crate::instance::{ChatModel, Instance, ModelProfile};
-use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage, Part, Speaker};
+use crate::instance::{ChatModel, Instance, ModelProfile, Tool, ToolOutput};
+
+use crate::model::{
+    ChatReply, ChatRequest, FinishReason, ImageDetail, ModelMessage, Part, Speaker, ToolCall,
+    ToolDefinition,
+};
 use crate::rich_text::RichText;
 use crate::spec::NodeSpec;
 
 /// Builds the context of one turn.
 pub(crate) struct TestTurn {
     ctx: TurnCtx,
+    turns: Vec<Arc<Turn>>,
 }
 
 impl TestTurn {
@@ -37,14 +42,16 @@ impl TestTurn {
             question: question.into(),
             history: Arc::new([]),
             uploads: Arc::new([]),
+            sees_images: false,
             transcript: Arc::new(FakeTranscript::default()),
             events: EventSink::none(),
             cancel: CancellationToken::new(),
             meter: Arc::new(UsageMeter::default()),
             kept: Arc::new(Kept::default()),
+            agents: AgentBudget::default(),
             services: Arc::new(FakeServices),
         };
-        Self { ctx }
+        Self { ctx, turns: Vec::new() }
     }
 
     /// Messages that the request brings.
@@ -62,7 +69,19 @@ impl TestTurn {
         let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
             Arc::new(Turn::whole(seq as u64, new_turn(question, answer)))
         });
-        self.ctx.transcript = Arc::new(FakeTranscript { turns: turns.collect() });
+        self.turns = turns.collect();
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
+        self
+    }
+
+    /// What memories kept beside stored turns, by the turn's place.
+    pub(crate) fn keeping(mut self, kept: &[(usize, Value)]) -> Self {
+        for (at, state) in kept {
+            let mut turn = (*self.turns[*at]).clone();
+            turn.body.memory_state = Some(state.clone());
+            self.turns[*at] = Arc::new(turn);
+        }
+        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
         self
     }
 
@@ -138,9 +157,10 @@ impl Services for FakeServices {
     }
 }
 
-/// A chat model that always says the same and keeps what it was asked.
+/// A chat model that says what it was told to and keeps what it was asked.
 pub(crate) struct FakeModel {
-    answer: &'static str,
+    /// What it says, call by call; the last one again and again.
+    replies: Vec<ChatReply>,
     profile: ModelProfile,
     asked: Mutex<Vec<ChatRequest>>,
 }
@@ -157,8 +177,19 @@ impl FakeModel {
         Self::with_profile("a picture", ModelProfile { images, images_apart })
     }
 
+    /// A model without images that plays a list of replies.
+    pub(crate) fn playing<const N: usize>(replies: [ChatReply; N]) -> Arc<Self> {
+        let profile = ModelProfile { images: None, images_apart: false };
+        Arc::new(Self { replies: replies.to_vec(), profile, asked: Mutex::new(Vec::new()) })
+    }
+
     fn with_profile(answer: &'static str, profile: ModelProfile) -> Arc<Self> {
-        Arc::new(Self { answer, profile, asked: Mutex::new(Vec::new()) })
+        Arc::new(Self { replies: vec![says(answer)], profile, asked: Mutex::new(Vec::new()) })
+    }
+
+    /// All that it was asked.
+    pub(crate) fn asked(&self) -> Vec<ChatRequest> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The messages of its only call.
@@ -166,6 +197,12 @@ impl FakeModel {
         let asked = self.asked.lock().unwrap();
         assert_eq!(asked.len(), 1, "the model is called once");
         asked[0].messages.clone()
+    }
+
+    /// The messages of all its calls.
+    pub(crate) fn prompts(&self) -> Vec<Vec<ModelMessage>> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|request| request.messages.clone()).collect()
     }
 
     /// How often it was called.
@@ -185,13 +222,79 @@ impl ChatModel for FakeModel {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
-        self.asked.lock().unwrap().push(request);
+        let mut asked = self.asked.lock().unwrap();
+        let reply = self.replies[asked.len().min(self.replies.len() - 1)].clone();
+        asked.push(request);
         Box::pin(async move {
-            if stream {
-                ctx.events.token(self.answer).await?;
+            if stream && !reply.text.is_empty() {
+                ctx.events.token(&reply.text).await?;
             }
-            Ok(ChatReply { text: self.answer.to_owned(), ..ChatReply::default() })
+            Ok(reply)
         })
+    }
+}
+
+/// A reply of words.
+pub(crate) fn says(text: &str) -> ChatReply {
+    ChatReply { text: text.to_owned(), ..ChatReply::default() }
+}
+
+/// A reply that calls tools; the first call's id is `call_0`.
+pub(crate) fn calls<const N: usize>(calls: [(&str, Value); N]) -> ChatReply {
+    let call = |(at, (name, arguments)): (usize, (&str, Value))| ToolCall {
+        id: format!("call_{at}"),
+        name: name.to_owned(),
+        arguments,
+    };
+    let tool_calls = calls.into_iter().enumerate().map(call).collect();
+    ChatReply { tool_calls, finish: FinishReason::ToolCalls, ..ChatReply::default() }
+}
+
+/// A tool that answers every call with what a function makes of its arguments.
+pub(crate) struct FakeTool<F> {
+    name: &'static str,
+    returns_direct: bool,
+    run: F,
+}
+
+impl<F> FakeTool<F>
+where
+    F: Fn(&Value) -> Result<ToolOutput, NodeError> + Send + Sync + 'static,
+{
+    /// An instance of this name.
+    pub(crate) fn named(name: &'static str, run: F) -> Instance {
+        Instance::Tool(Arc::new(Self { name, returns_direct: false, run }))
+    }
+
+    /// An instance whose output is the answer.
+    pub(crate) fn direct(name: &'static str, run: F) -> Instance {
+        Instance::Tool(Arc::new(Self { name, returns_direct: true, run }))
+    }
+}
+
+impl<F> Tool for FakeTool<F>
+where
+    F: Fn(&Value) -> Result<ToolOutput, NodeError> + Send + Sync,
+{
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition {
+            name: self.name.to_owned(),
+            description: format!("Is {}.", self.name),
+            parameters: serde_json::json!({"type": "object", "properties": {}}),
+            strict: false,
+        }
+    }
+
+    fn returns_direct(&self) -> bool {
+        self.returns_direct
+    }
+
+    fn call<'a>(
+        &'a self,
+        arguments: Value,
+        _ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<ToolOutput, NodeError>> {
+        Box::pin(async move { (self.run)(&arguments) })
     }
 }
 

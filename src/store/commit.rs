@@ -91,7 +91,7 @@ pub(super) struct Committer {
 #[derive(Default)]
 pub(super) struct Group {
     pub applied: Vec<(Reply, Answer)>,
-    appended: Vec<Suspect>,
+    pub appended: Vec<Suspect>,
     must_sync: bool,
 }
 

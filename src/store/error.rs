@@ -89,6 +89,9 @@ pub enum StoreError {
     /// The disk has no room for one more group of turns.
     #[error("the disk of the data folder is full; nothing was saved")]
     DiskFull,
+    /// The uploaded files take all the space that the operator gave them.
+    #[error("the server's space for uploaded files is used up; delete chats that hold files")]
+    OverQuota,
     /// The database is closed after a failed write and not open again yet.
     #[error("the store is recovering from a failed write; try again in a few seconds")]
     Recovering,
@@ -122,7 +125,10 @@ impl StoreError {
 
     /// True for failures that may pass without anybody's help.
     fn is_passing(&self) -> bool {
-        matches!(self, Self::NotStored | Self::Recovering | Self::DiskFull | Self::Closed)
+        matches!(
+            self,
+            Self::NotStored | Self::Recovering | Self::DiskFull | Self::OverQuota | Self::Closed
+        )
     }
 
     /// The error of reading: a page that does not match its checksum is a

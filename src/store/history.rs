@@ -5,14 +5,16 @@
 //! only the look-up that finds a session unknown, the usual case of a new
 //! chat, is done in place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlor_actors::ports::{Append, HistoryStore, LoadedSession, SessionTail};
-use parlor_schemas::{ChatflowId, Fault, Halves, MessageFilter, SessionKey, Turn};
+use parlor_schemas::{ChatId, ChatflowId, Fault, Halves, MessageFilter, SessionKey, Turn};
 
 use super::HISTORY;
+use super::blobs::{BlobFolder, Blobs};
 use super::deletions::Deletions;
 use super::disk::Disk;
 use super::error::StoreError;
@@ -29,6 +31,7 @@ pub struct History {
     pub(super) disk: Arc<Disk>,
     pub(super) deletions: Arc<Deletions>,
     pub(super) queue: Arc<Queue>,
+    pub(super) blobs: Blobs,
 }
 
 impl History {
@@ -56,26 +59,68 @@ impl History {
         .await
     }
 
-    /// Deletes a session; the number of messages deleted, two for most turns.
-    /// A turn that runs meanwhile must be stopped by the session's actor.
+    /// Deletes a session with the files of its chats; the number of messages
+    /// deleted, two for most turns. A turn that runs meanwhile must be stopped
+    /// by the session's actor.
     pub async fn delete_session(&self, key: SessionKey) -> Result<u64, StoreError> {
-        self.queue.ask(Job::Forget(key)).await
+        // Found before the turns that name them are gone, removed after: an
+        // error in between has deleted nothing.
+        let folders = self.folders_of(&key).await?;
+        let n_deleted = self.queue.ask(Job::Forget(key)).await?;
+        if !folders.is_empty() {
+            let remove = move |history: Self| {
+                folders.iter().try_for_each(|folder| history.blobs.remove_chat(folder))
+            };
+            self.blocking(remove).await?;
+        }
+        Ok(n_deleted)
     }
 
-    /// Deletes all sessions of a chatflow; the number of messages deleted.
-    /// Turns that run meanwhile are refused by their epoch when they end.
+    /// Where the files of a session lie: under its own id, and under the chat
+    /// ids of its turns.
+    async fn folders_of(&self, key: &SessionKey) -> Result<Vec<BlobFolder>, StoreError> {
+        let chatflow = key.chatflow;
+        let has_files = move |history: Self| Ok(history.blobs.has_files(chatflow));
+        if !self.blocking(has_files).await? {
+            return Ok(Vec::new());
+        }
+        let turns = match self.turns(key.clone(), None).await {
+            // A damaged conversation can be deleted too.
+            Err(StoreError::DamagedRecord { .. }) => Vec::new(),
+            turns => turns?,
+        };
+        let mut chats: HashSet<ChatId> =
+            turns.iter().map(|turn| turn.body.chat_id.clone()).collect();
+        chats.insert(ChatId::from(&key.session));
+        Ok(chats.iter().map(|chat| BlobFolder::of(chatflow, chat)).collect())
+    }
+
+    /// Deletes all sessions of a chatflow with their files; the number of
+    /// messages deleted. Turns that run meanwhile are refused by their epoch
+    /// when they end.
     pub async fn delete_chatflow_history(&self, chatflow: ChatflowId) -> Result<u64, StoreError> {
-        self.queue.ask(Job::ForgetChatflow(chatflow)).await
+        let n_deleted = self.queue.ask(Job::ForgetChatflow(chatflow)).await?;
+        self.blocking(move |history| history.blobs.remove_chatflow(chatflow)).await?;
+        Ok(n_deleted)
     }
 
-    /// Deletes the messages that the filter means; their number. Sessions in
-    /// memory must read again afterwards.
+    /// Deletes the messages that the filter means; their number. The files of
+    /// a chat go with its last message, if the filter names the chat. Sessions
+    /// in memory must read again afterwards.
     pub async fn delete_messages(
         &self,
         chatflow: ChatflowId,
         filter: MessageFilter,
     ) -> Result<u64, StoreError> {
-        self.queue.ask(Job::ForgetMessages(chatflow, filter)).await
+        let chat = filter.chat.clone();
+        let n_deleted = self.queue.ask(Job::ForgetMessages(chatflow, filter)).await?;
+        if let Some(chat) = chat
+            && self.sessions_of_chat(chatflow, chat.clone()).await?.is_empty()
+        {
+            let folder = BlobFolder::of(chatflow, &chat);
+            self.blocking(move |history| history.blobs.remove_chat(&folder)).await?;
+        }
+        Ok(n_deleted)
     }
 
     pub(super) fn tree(&self) -> Result<sled::Tree, StoreError> {

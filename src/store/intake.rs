@@ -1,6 +1,6 @@
 //! Turns that come from elsewhere: stored behind the last turn of their
-//! conversation, with the ids that they had, and only where those are new.
-//! Doing it again changes nothing.
+//! conversation, with the ids and dates that they had, and only the messages
+//! whose ids are new. Doing it again changes nothing.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +15,7 @@ use super::history::History;
 use super::keys::{self, TurnPlace};
 use super::ledger::Ledger;
 use super::queue::Job;
+use super::recovery::Suspect;
 use super::rows::{self, Changes};
 
 /// A turn, or one message of it, on its way in.
@@ -24,7 +25,7 @@ pub struct ImportedTurn {
     pub key: SessionKey,
     /// Which of the two messages there are.
     pub halves: Halves,
-    /// The turn; what the missing message would say is empty.
+    /// The turn; what belongs to a missing message is not looked at.
     pub body: NewTurn,
 }
 
@@ -35,7 +36,9 @@ impl History {
     ///
     /// # Errors
     /// Those of writing; [`StoreError::Conflict`] while messages of these ids
-    /// are being deleted; [`StoreError::TooLarge`]. Nothing is stored then.
+    /// are being deleted; [`StoreError::TooLarge`]. Nothing is stored then,
+    /// except that a message which came back into its turn may be there after
+    /// a failed write; importing again is safe.
     pub async fn import(&self, turns: Vec<ImportedTurn>) -> Result<u64, StoreError> {
         self.queue.ask(Job::Import(turns)).await
     }
@@ -43,22 +46,28 @@ impl History {
 
 impl Committer {
     /// The inner error is the import's own, the outer one a failed write.
+    /// Turns that such a failure may leave half done are added to `suspects`.
     pub fn import(
         &mut self,
         tree: &sled::Tree,
         turns: &[ImportedTurn],
+        suspects: &mut Vec<Suspect>,
     ) -> Result<Result<u64, StoreError>, StoreError> {
         let Some(ledger) = &mut self.ledger else { return Err(StoreError::Recovering) };
         let deletions = self.deletions.clone();
         let mut intake = Intake { ledger, tree, deletions: &deletions, done: Done::default() };
         let planned = catch_unwind(AssertUnwindSafe(|| intake.take_all(turns)));
-        let done = intake.done;
+        let mut done = intake.done;
         if let Err(error) = planned.unwrap_or(Err(StoreError::Panicked)) {
-            // The ledger took turns for stored that are not.
+            // The ledger took turns for stored that are not. The ordinals that
+            // it gave away stay given away, and the disk has to know that.
             turns.iter().for_each(|turn| ledger.doubt(&turn.key));
+            done.changes.retain(|(key, _)| key == keys::NEXT_ORDINAL);
+            self.write(tree, done.changes)?;
             return Ok(Err(error));
         }
-        done.new.iter().for_each(|place| self.marks.note(*place));
+        done.places.iter().for_each(|place| self.marks.note(*place));
+        suspects.extend(done.suspects);
         self.write(tree, done.changes)?;
         Ok(Ok(done.n_messages))
     }
@@ -71,10 +80,15 @@ struct Intake<'a> {
     done: Done,
 }
 
+/// What is planned and not in the tree yet.
 #[derive(Default)]
 struct Done {
     changes: Changes,
-    new: Vec<TurnPlace>,
+    /// New turns.
+    places: Vec<TurnPlace>,
+    suspects: Vec<Suspect>,
+    /// Turns that got a message back.
+    refilled: HashSet<TurnPlace>,
     ids: HashSet<Uuid>,
     n_messages: u64,
 }
@@ -86,52 +100,63 @@ impl Intake<'_> {
 
     fn take(&mut self, turn: &ImportedTurn) -> Result<(), StoreError> {
         let ImportedTurn { key, halves, body } = turn;
-        let mut n_new = 0;
-        let mut stored = None;
-        for (_, id, _) in rows::messages_of(body, *halves) {
+        let (mut new, mut stored) = (Halves::NONE, None);
+        for (role, id, _) in rows::messages_of(body, *halves) {
+            let is_its_own_answer = role == 1 && new.question && id == body.question_id;
             match self.place_of(id)? {
                 Some(place) => stored = Some(place),
-                None if self.done.ids.contains(&id) => return Ok(()),
-                None => n_new += 1,
+                None if is_its_own_answer || self.done.ids.contains(&id) => {}
+                None if role == 0 => new.question = true,
+                None => new.answer = true,
             }
         }
-        match stored {
-            _ if n_new == 0 => return Ok(()),
-            Some(place) => return self.refill(turn, place),
-            None => {}
-        }
-        let (changes, place) = self.ledger.plan_next(self.tree, key, *halves, body)?;
-        self.note(changes, body, *halves);
-        self.done.new.push(place);
-        Ok(())
-    }
-
-    /// Puts a message back beside the one of its turn that is still there.
-    fn refill(&mut self, turn: &ImportedTurn, place: TurnPlace) -> Result<(), StoreError> {
-        let ImportedTurn { key, halves, body } = turn;
-        let head = self.tree.get(keys::turn(place)).map_err(StoreError::read)?;
-        let owner = rows::owner_of(self.tree, place.ordinal)?;
-        let Some(head) = head.filter(|_| owner.as_ref() == Some(key)) else { return Ok(()) };
-        let old = rows::read_rest(self.tree, place, &head)?;
-        let new = Halves {
-            question: halves.question && !old.halves.question,
-            answer: halves.answer && !old.halves.answer,
-        };
-        // Another message stands where this one would belong.
         if new == Halves::NONE {
             return Ok(());
         }
-        let merged = merged(old.body, body, new);
+        if let Some(place) = stored
+            && self.refill(key, body, new, place)?
+        {
+            return Ok(());
+        }
+        self.add(key, new, &only(new, body))
+    }
+
+    fn add(&mut self, key: &SessionKey, new: Halves, body: &NewTurn) -> Result<(), StoreError> {
+        let (changes, place) = self.ledger.plan_next(self.tree, key, new, body)?;
+        self.note(changes, body, new);
+        self.done.places.push(place);
+        let (key, seq, answer_id) = (key.clone(), place.seq, body.answer_id);
+        self.done.suspects.push(Suspect { key, seq, answer_id });
+        Ok(())
+    }
+
+    /// Puts a message back beside the one of its turn that is still there;
+    /// false where another message has its place.
+    fn refill(
+        &mut self,
+        key: &SessionKey,
+        body: &NewTurn,
+        new: Halves,
+        place: TurnPlace,
+    ) -> Result<bool, StoreError> {
+        let head = self.tree.get(keys::turn(place)).map_err(StoreError::read)?;
+        let owner = rows::owner_of(self.tree, place.ordinal)?;
+        let Some(head) = head.filter(|_| owner.as_ref() == Some(key)) else { return Ok(false) };
+        let old = rows::read_rest(self.tree, place, &head)?;
+        let is_taken = (new.question && old.halves.question) || (new.answer && old.halves.answer);
+        if is_taken || !self.done.refilled.insert(place) {
+            return Ok(false);
+        }
         let union = Halves {
             question: old.halves.question || new.question,
             answer: old.halves.answer || new.answer,
         };
+        let merged = merged(old.body, body, new);
         let mut changes = rows::removed_record(place, &head);
         changes.extend(rows::record(place, union, &merged)?);
         changes.extend(rows::indexed(&key.chatflow, place, &merged, new));
         self.note(changes, body, new);
-        self.ledger.doubt(key);
-        Ok(())
+        Ok(true)
     }
 
     fn note(&mut self, changes: Changes, body: &NewTurn, new: Halves) {
@@ -158,6 +183,26 @@ impl Intake<'_> {
             false => Ok(Some(place)),
         }
     }
+}
+
+/// The turn with these messages alone. One that is left out gets an id of its
+/// own, so that deleting this turn never touches the message it belongs to.
+fn only(halves: Halves, body: &NewTurn) -> NewTurn {
+    let mut body = body.clone();
+    if !halves.question {
+        body.question_id = Uuid::new_v4();
+        body.asked_at = body.answered_at;
+        body.question = String::new();
+        (body.lead_email, body.file_uploads) = (None, None);
+    }
+    if !halves.answer {
+        body.answer_id = Uuid::new_v4();
+        body.answered_at = body.asked_at;
+        body.answer = String::new();
+        body.answer_columns = serde_json::Map::new();
+        body.follow_up_prompts = None;
+    }
+    body
 }
 
 /// The stored turn with the messages that it lacked.

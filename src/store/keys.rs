@@ -220,7 +220,7 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn time_bytes(time: Timestamp) -> [u8; 8] {
+pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
     (time.millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 

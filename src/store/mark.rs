@@ -79,7 +79,7 @@ impl Committer {
         group: &mut Group,
     ) -> Result<(), StoreError> {
         let answer = match job {
-            Job::Import(turns) => self.import(tree, turns)?,
+            Job::Import(turns) => self.import(tree, turns, &mut group.appended)?,
             Job::Mark(mark) => self.mark(mark).map(|()| 0),
             _ => Ok(0),
         };

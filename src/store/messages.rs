@@ -53,6 +53,8 @@ pub struct MessageQuery {
     pub after: Option<MessageCursor>,
     /// Most messages of one page.
     pub limit: usize,
+    /// Whether [`super::Store::messages`] puts its feedback beside each message.
+    pub with_feedback: bool,
 }
 
 /// Some messages in order.
@@ -91,6 +93,22 @@ impl History {
             let tree = history.tree()?;
             let found = rows::message_by_id(&tree, &history.deletions, id)?;
             Ok(found.map(|(_, message)| message))
+        })
+        .await
+    }
+
+    /// The messages of the turn that this one belongs to, question first.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedRecord`] and the other errors of reading.
+    pub async fn exchange_of(&self, id: Uuid) -> Result<Vec<ChatMessage>, StoreError> {
+        self.blocking(move |history| {
+            let tree = history.tree()?;
+            let Some((at, _)) = rows::message_by_id(&tree, &history.deletions, id)? else {
+                return Ok(Vec::new());
+            };
+            let of_role = |role| rows::message_of_turn(&tree, &history.deletions, at.turn, role);
+            Ok(of_role(0)?.into_iter().chain(of_role(1)?).collect())
         })
         .await
     }

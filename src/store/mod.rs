@@ -18,12 +18,15 @@
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
 //! - [`archive`]: how a backup lies in files
 //! - [`verify_folder`], [`verify_backup`]: does everything fit together?
+//! - [`blobs`]: uploaded files
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
+//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
 
 mod api_keys;
 pub mod archive;
 mod backup;
+pub mod blobs;
 mod chatflows;
 mod commit;
 mod credentials;
@@ -31,11 +34,15 @@ mod deletions;
 mod disk;
 mod error;
 mod export;
+mod feedback;
 mod history;
+mod indexed;
 mod intake;
 mod key_kinds;
 mod keys;
+mod leads;
 mod ledger;
+mod listings;
 mod lock;
 mod mark;
 mod messages;
@@ -43,6 +50,7 @@ mod parcel;
 mod planning;
 mod purge;
 mod queue;
+mod rated;
 mod record;
 mod recovery;
 mod restore;
@@ -63,22 +71,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-pub use api_keys::ApiKeys;
+pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use backup::{Backup, BackupItem};
 pub use chatflows::{Bindings, Chatflows};
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use export::{ExportPage, ExportPlace, ExportQuery};
+pub use feedback::{Feedbacks, RatedMessage};
 pub use history::History;
 pub use intake::ImportedTurn;
+pub use leads::Leads;
+pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
+pub use rated::MessageStats;
 pub use restore::Restore;
 pub use variables::Variables;
 pub use verify::{Finding, Verification, verify_folder};
 pub use verify_archive::{verify_backup, verify_files};
 
+use blobs::Blobs;
 use deletions::Deletions;
 use disk::Disk;
+use indexed::IndexedTable;
 use lock::FolderLock;
 use queue::Queue;
 use table::Table;
@@ -92,6 +106,9 @@ const META: &str = "meta";
 /// The small trees, all of them tables. Who adds one adds it here, so that it
 /// is verified; a backup holds every tree.
 const TABLES: [&str; 5] = ["api_keys", "bindings", "chatflows", "credentials", "variables"];
+
+/// The trees of rows in great numbers, each an indexed table; verified likewise.
+const INDEXED: [&str; 2] = ["feedback", "leads"];
 
 const FORMAT_KEY: &[u8] = b"format";
 
@@ -114,11 +131,18 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Encrypts the credentials in place of the file `encryption.key`.
     pub secret: Option<String>,
+    /// Bytes that uploaded files may take together; 0 for no limit.
+    pub upload_quota: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { durability: Durability::Always, cache_bytes: 64 * 1024 * 1024, secret: None }
+        Self {
+            durability: Durability::Always,
+            cache_bytes: 64 * 1024 * 1024,
+            secret: None,
+            upload_quota: 0,
+        }
     }
 }
 
@@ -130,6 +154,8 @@ pub struct Store {
     credentials: Credentials,
     api_keys: ApiKeys,
     variables: Variables,
+    feedback: Feedbacks,
+    leads: Leads,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -148,6 +174,7 @@ impl Store {
         let mut lock = FolderLock::take(data_dir)?;
         let disk = Arc::new(Disk::open(data_dir.join("sled"), options.cache_bytes)?);
         check_format(&disk, &mut lock)?;
+        let blobs = Blobs::open(data_dir, options.upload_quota)?;
         let deletions = Arc::new(Deletions::default());
         let (queue, receiver) = Queue::new();
         let queue = Arc::new(queue);
@@ -158,10 +185,15 @@ impl Store {
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
+        // A row that cannot be read is no reason to delete its files.
+        blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
         Ok(Self {
-            chatflows: Chatflows::new(table("chatflows"), table("bindings")),
+            chatflows,
             variables: Variables::new(table("variables")),
-            history: History { disk, deletions, queue },
+            feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
+            leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
+            history: History { disk, deletions, queue, blobs },
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -173,6 +205,11 @@ impl Store {
     /// The message history, as the session actors and the Message API use it.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The uploaded files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.history.blobs
     }
 
     /// The chatflows and the credentials bound to their nodes.
@@ -198,6 +235,16 @@ impl Store {
     /// The data folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What people say about answers.
+    pub fn feedback(&self) -> &Feedbacks {
+        &self.feedback
+    }
+
+    /// Contact data that people leave.
+    pub fn leads(&self) -> &Leads {
+        &self.leads
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

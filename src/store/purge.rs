@@ -10,7 +10,7 @@ use parlor_schemas::{ChatId, ChatflowId, Halves, MessageFilter, NewTurn, Session
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, TurnPlace};
-use super::messages::{MessageCursor, MessageQuery, Order};
+use super::messages::{MessageCursor, MessageQuery};
 use super::record::Record;
 use super::rows::{self, Changes};
 use super::walk::Walk;
@@ -43,8 +43,7 @@ pub(super) struct PurgeSlice {
 
 impl Purge {
     pub fn new(chatflow: ChatflowId, filter: MessageFilter) -> Self {
-        let query =
-            MessageQuery { filter, order: Order::Ascending, after: None, limit: MESSAGES_A_SLICE };
+        let query = MessageQuery { filter, limit: MESSAGES_A_SLICE, ..MessageQuery::default() };
         Self { chatflow, query, n_messages: 0, touched: BTreeMap::new(), is_searching: true }
     }
 

@@ -61,13 +61,29 @@ impl Table {
 
     /// Writes a row over what was there. Blocks until it is on the disk.
     pub fn put<T: Serialize>(&self, id: &RowId, row: &T) -> Result<(), StoreError> {
-        let payload = serde_json::to_vec(row).map_err(StoreError::Encode)?;
-        let parcel = parcel::seal(VERSION, id, &payload)?;
+        self.change(&[(*id, row)], &[])
+    }
+
+    /// Deletes rows and writes others, all of it or nothing. Blocks until it
+    /// is on the disk.
+    pub fn change<T: Serialize>(
+        &self,
+        puts: &[(RowId, &T)],
+        deletes: &[RowId],
+    ) -> Result<(), StoreError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = self.removal(id)?;
-        changes.push((id.to_vec(), Some(parcel.head)));
-        for (number, part) in (0..).zip(parcel.rest) {
-            changes.push((part_key(id, number), Some(part)));
+        let mut changes = Changes::new();
+        for id in deletes {
+            changes.extend(self.removal(id)?);
+        }
+        for (id, row) in puts {
+            let payload = serde_json::to_vec(row).map_err(StoreError::Encode)?;
+            let parcel = parcel::seal(VERSION, id, &payload)?;
+            changes.extend(self.removal(id)?);
+            changes.push((id.to_vec(), Some(parcel.head)));
+            for (number, part) in (0..).zip(parcel.rest) {
+                changes.push((part_key(id, number), Some(part)));
+            }
         }
         self.write(changes)
     }

@@ -81,6 +81,9 @@ async fn a_public_route_is_public_by_its_whole_path() {
         "/api/v1/predictionx".to_owned(),
         format!("/api/v1/chatflows-streamingx/{id}"),
         format!("/api/v1/chatflows-streaming/{id}/x"),
+        "/api/v1/verify/apikey".to_owned(),
+        "/api/v1/verify/apikey/x/y".to_owned(),
+        "/api/v1/chatflows/apikey/x/y".to_owned(),
     ];
     for target in targets {
         let reply = raw::request(server.address(), "GET", &target, &[]).await;

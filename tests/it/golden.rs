@@ -6,7 +6,7 @@ use crate::replay::{Stage, assert_same_answer};
 use crate::support::golden;
 
 /// The recorded predictions that Parlor answers just as Flowise did.
-const REPLAYED: [&str; 16] = [
+const REPLAYED: &[&str] = &[
     "a-history",
     "a-predict",
     "a-predict-stream",
@@ -22,7 +22,17 @@ const REPLAYED: [&str; 16] = [
     "b-sessionid-and-chatid",
     "b-upload-audio-no-stt",
     "b-upload-image-not-allowed",
+    "e-predict",
+    "e-predict-stream",
+    "e-upload-image-base64",
+    "e-upload-image-base64-stream",
+    "e-upload-image-second-turn",
     "err-empty-question",
+    "f-predict",
+    "f-upload-audio",
+    "f-upload-audio-mp3-mime",
+    "f-upload-audio-stream",
+    "predict-urlencoded",
 ];
 
 #[tokio::test]
@@ -61,6 +71,22 @@ async fn uploads_that_a_flow_cannot_use_change_nothing_as_recorded() {
 }
 
 #[tokio::test]
+async fn an_image_reaches_the_model_and_comes_back_in_the_next_turn_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("e-predict").await;
+    stage.replay("e-predict-stream").await;
+    stage.replay("e-upload-image-base64").await;
+    stage.replay("e-upload-image-second-turn").await;
+    stage.replay("e-upload-image-base64-stream").await;
+}
+
+#[tokio::test]
+async fn a_form_is_answered_as_recorded() {
+    let stage = Stage::set().await;
+    stage.replay("predict-urlencoded").await;
+}
+
+#[tokio::test]
 async fn a_chat_id_keeps_the_conversation_as_recorded() {
     let stage = Stage::set().await;
     stage.replay("b-chatid-1").await;
@@ -81,7 +107,12 @@ async fn a_session_id_keeps_the_conversation_until_it_is_deleted_as_recorded() {
 #[tokio::test]
 async fn whether_a_flow_streams_is_told_as_recorded() {
     let stage = Stage::set().await;
-    for name in ["chatflows-streaming-b-conversation", "chatflows-streaming-k-llmchain-nostream"] {
+    let names = [
+        "chatflows-streaming-b-conversation",
+        "chatflows-streaming-k-llmchain-nostream",
+        "version",
+    ];
+    for name in names {
         let exchange = golden::load(name);
         assert_same_answer(&exchange, &stage.send(&exchange).await);
     }
@@ -100,9 +131,9 @@ async fn a_flow_that_cannot_stream_answers_json_to_a_client_that_asked_for_a_str
 fn every_recorded_prediction_is_replayed_or_mended() {
     let known =
         |name: &String| REPLAYED.contains(&name.as_str()) || MENDED.contains(&name.as_str());
-    let predictions = golden::names()
-        .into_iter()
-        .filter(|name| ["a-", "b-", "err-", "key-"].iter().any(|prefix| name.starts_with(prefix)));
+    let predictions = golden::names().into_iter().filter(|name| {
+        ["a-", "b-", "e-", "err-", "f-", "key-"].iter().any(|prefix| name.starts_with(prefix))
+    });
     let forgotten: Vec<_> = predictions.filter(|name| !known(name)).collect();
     assert_eq!(forgotten, Vec::<String>::new());
 }

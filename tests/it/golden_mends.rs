@@ -8,10 +8,11 @@ use crate::support::golden;
 use crate::support::scripted::{Answer, Received};
 
 /// The recordings that a test of this file plays.
-pub const MENDED: [&str; 18] = [
+pub const MENDED: &[&str] = &[
     "b-history-badrole",
     "b-history-type-message-form",
     "b-toplevel-sessionid",
+    "e-upload-bad-datauri",
     "err-array-body",
     "err-flow-bad-uuid",
     "err-flow-not-found",
@@ -22,11 +23,13 @@ pub const MENDED: [&str; 18] = [
     "err-malformed-json",
     "err-missing-question",
     "err-missing-question-a",
+    "err-missing-question-d",
     "err-null-question",
     "err-number-question",
     "err-upstream-401",
     "err-upstream-500",
     "key-right",
+    "key-right-lowercase-bearer",
 ];
 
 fn talk(received: &[Received]) -> Vec<(String, String)> {
@@ -85,9 +88,13 @@ async fn a_session_id_beside_the_question_is_used_as_session_and_chat_id() {
 #[tokio::test]
 async fn a_question_that_is_not_there_is_a_bad_request_that_reaches_no_model() {
     let stage = Stage::set().await;
-    for name in
-        ["err-array-body", "err-missing-question", "err-missing-question-a", "err-null-question"]
-    {
+    for name in [
+        "err-array-body",
+        "err-missing-question",
+        "err-missing-question-a",
+        "err-missing-question-d",
+        "err-null-question",
+    ] {
         let message = stage.send(&golden::load(name)).await.expect_error(400);
         assert!(message.contains("question"), "{name}: {message}");
     }
@@ -123,6 +130,9 @@ async fn a_protected_flow_answers_401_whether_streamed_or_not() {
     }
     let wrong = stage.server.anyone().bearer("wrong");
     stage.send_as(wrong, &golden::load("err-key-wrong")).await.expect_error(401);
+    let lower = format!("bearer {}", stage.key_of_flow_g);
+    let lower = stage.server.anyone().with("authorization", &lower);
+    stage.send_as(lower, &golden::load("key-right-lowercase-bearer")).await.expect_error(401);
     assert!(stage.model.take_received().is_empty(), "a refused caller reached the model");
 }
 
@@ -149,4 +159,12 @@ async fn a_failure_of_the_model_server_is_a_502_after_at_most_two_retries() {
         let n_calls = stage.model.take_received().len();
         assert!((1..=3).contains(&n_calls), "{name}: {n_calls} calls");
     }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_no_data_uri_is_a_bad_request_that_names_it() {
+    let stage = Stage::set().await;
+    let message = stage.send(&golden::load("e-upload-bad-datauri")).await.expect_error(400);
+    assert!(message.contains("uploads[0].data") && message.contains("data URI"), "{message}");
+    assert!(stage.model.take_received().is_empty(), "a refused upload reached the model");
 }

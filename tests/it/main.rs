@@ -2,7 +2,7 @@
 //! sockets, real files. One binary holds them all, because each one more would
 //! be linked anew.
 //!
-//! Before the first run: `npm ci --prefix tests` (Node 20 or later).
+//! Before the first run: `tests/prepare` (Node 20 and Python 3.10 or later).
 
 // A failed expectation is how a test speaks, and helpers of tests are no test
 // functions to the lints that would otherwise allow it.
@@ -13,24 +13,49 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abort;
 mod access;
 mod access_paths;
+mod agents;
+mod attachments;
 mod bad_input;
 mod care;
+mod clients;
 mod crash;
 mod disk_full;
 mod failures;
 mod failures_leaving;
+mod feedback;
 mod golden;
+mod golden_agents;
 mod golden_mends;
 mod golden_operator;
+mod golden_overrides;
 mod harness;
+mod keys;
+mod keys_import;
+mod limits;
+mod memories;
+mod memories_redis;
 mod message_api;
+mod migrate;
+mod migrate_odd;
+mod multipart;
+mod openapi;
+mod origins;
 mod overrides;
+mod providers;
 mod providers_google_aws;
 mod replay;
 mod sessions;
+mod speech;
 mod start_and_stop;
 mod streams;
 mod templates;
+mod templates_parsers;
 mod tidy;
+mod uploads;
+mod uploads_paths;
+mod variables;
+mod widget;
+mod widget_routes;

@@ -6,11 +6,12 @@ use crate::replay::{Stage, assert_same_answer};
 use crate::support::golden;
 
 /// Recorded queries whose answers hold what this stage holds too.
-const REPLAYED: [&str; 8] = [
+const REPLAYED: &[&str] = &[
     "chatmessage-get-q-chatType_INTERNAL",
     "chatmessage-get-q-memoryType_Nope",
     "chatmessage-get-q-sessionId_",
     "chatmessage-get-date-end-before-start",
+    "chatmessage-get-date-iso-end-only",
     "chatmessage-get-chat-1",
     "chatmessage-get-q-chatId_chat_1",
     "chatmessage-get-q-chatType_EXTERNAL_chatId_chat_1",
@@ -200,4 +201,43 @@ async fn a_live_session_forgets_what_was_deleted_in_the_same_breath() {
     assert_eq!(said, ["system", "assistant", "user", "assistant", "user"]);
     let deleted = row["content"].as_str().unwrap();
     assert!(!asked[0].body.to_string().contains(deleted), "{asked:?}");
+}
+
+#[tokio::test]
+async fn feedback_is_shown_counted_and_selected_with_the_question_before_it() {
+    let office = Office::open().await;
+    let rows = office.rows("chatId=chat-1").await;
+    let flow = office.stage.flow("b-conversation").to_owned();
+    let id = rows[1]["id"].clone();
+    let rating =
+        json!({"messageId": id, "chatId": "chat-1", "rating": "THUMBS_DOWN", "content": "bad"});
+    let path = format!("/api/v1/feedback/{flow}");
+    office.stage.server.anyone().post(&path, &rating).await.expect(200);
+
+    let exchange = golden::load("chatmessage-get-feedbacktype");
+    let reply = office.stage.send_as(office.stage.server.operator(), &exchange).await;
+    assert_same_answer(&exchange, &reply);
+    let exchange = golden::load("chatmessage-get-feedback");
+    let shown = office.stage.send_as(office.stage.server.operator(), &exchange).await.json();
+    let shown = shown.as_array().unwrap();
+    assert_eq!(shown.len(), 4);
+    assert_eq!(shown[1]["feedback"]["content"], "bad");
+    assert!([0, 2, 3].iter().all(|at| shown[*at].get("feedback") == Some(&Value::Null)));
+    assert_eq!(rows[1].get("feedback"), None);
+    assert_eq!(office.rows("feedback=true&feedbackType=THUMBS_UP").await, [Value::Null; 0]);
+
+    let stats = |query: &str| format!("/api/v1/stats/{flow}?{query}");
+    let operator = office.stage.server.operator();
+    let counted = operator.get(&stats("")).await.expect(200).json();
+    let expected = json!({"totalMessages": 10, "totalFeedback": 1, "positiveFeedback": 0});
+    assert_eq!(counted, expected);
+    let internal = operator.get(&stats("chatType=INTERNAL")).await.expect(200).json();
+    assert_eq!(internal["totalMessages"], 0);
+
+    let path = office.path("feedbackType=THUMBS_DOWN");
+    let gone = operator.delete(&path).await.expect(200).json();
+    assert_eq!(gone["affected"], 2);
+    assert_eq!(office.rows("chatId=chat-1").await, rows[2..]);
+    let feedback = operator.get(&format!("/api/v1/feedback/{flow}")).await.expect(200).json();
+    assert_eq!(feedback, json!([]), "the feedback outlived its message");
 }

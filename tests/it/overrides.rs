@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::flows::Flow;
 use crate::support::scripted::{Received, Scripted};
-use crate::support::server::Parlor;
+use crate::support::server::{Options, Parlor};
 
 struct Stage {
     server: Parlor,
@@ -14,8 +14,13 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::under("documented").await
+    }
+
+    /// A server whose operator set this rule.
+    async fn under(rule: &str) -> Self {
         let model = Scripted::saying("Fine.").await;
-        let server = Parlor::start();
+        let server = Parlor::start_with(Options::default().env("PARLOR_OVERRIDES", rule));
         let credential = server.openai_credential().await;
         let flow = Flow::golden("b-conversation").with_openai(&credential, &model.basepath());
         Self { server, model, flow: flow.row("Talk") }
@@ -91,6 +96,30 @@ async fn where_the_chatflow_speaks_of_overrides_only_what_it_enables_is_open() {
     let asked = stage.asked(&on, wanted).await;
     assert_eq!(asked.body["temperature"], 0.5);
     assert_eq!(asked.body["model"], saved.body["model"]);
+}
+
+#[tokio::test]
+async fn the_operator_closes_or_opens_what_the_chatflow_says() {
+    let wanted = json!({"temperature": 0.5, "baseOptions": {"x-extra": "1"}});
+    for (rule, silent, listed, with_headers) in [
+        ("documented", true, true, false),
+        ("listed", false, true, false),
+        ("listed-with-secrets", false, true, true),
+        ("closed", false, false, false),
+    ] {
+        let stage = Stage::under(rule).await;
+        let names = ["temperature", "baseOptions"];
+        let enabled = names.map(|name| json!({"name": name, "enabled": true}));
+        let config = json!({"status": true, "nodes": {"ChatOpenAI": enabled}});
+        let flows = [stage.install(None).await, stage.install(Some(config)).await];
+        let mut asked = Vec::new();
+        for flow in &flows {
+            asked.push(stage.asked(flow, wanted.clone()).await);
+        }
+        let changed = |received: &Received| received.body["temperature"] == 0.5;
+        assert_eq!((changed(&asked[0]), changed(&asked[1])), (silent, listed), "{rule}");
+        assert_eq!(asked[1].header("x-extra").is_some(), with_headers, "{rule}");
+    }
 }
 
 #[tokio::test]

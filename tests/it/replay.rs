@@ -10,19 +10,27 @@ use crate::support::flows::OPENAI_KEY;
 use crate::support::golden::{self, Golden};
 use crate::support::scripted::Received;
 use crate::support::shape::differences;
-use crate::support::{Caller, Flow, Parlor, Reply, Scripted, sse};
+use crate::support::{Caller, Flow, Parlor, Reply, Scripted, fixture_text, sse};
 
 /// What the model of the recordings always said, one word a token.
 pub const SENTENCE: &str =
     "The quick brown fox jumps over the lazy dog and then it sleeps all day long. ";
 
 /// The recorded flows and the ids that they had.
-const FLOWS: [(&str, &str); 4] = [
+pub const FLOWS: &[(&str, &str)] = &[
     ("a-llmchain", "b5b2c9a6-7858-4526-82fb-c1defcaa4e93"),
     ("b-conversation", "54d84c37-3f57-4c00-841d-17f95e783c4d"),
+    ("d-toolagent", "fbb2ff37-ee0a-47aa-afb4-ac0ecc741a2b"),
+    ("e-images", "4644ce74-73cc-46cb-be23-44104f2d03f6"),
+    ("f-speech", "7f4c173f-8d90-4a50-9041-3ea9b63d3e26"),
     ("g-protected", "6c32e393-5c1f-43b2-98b5-cd230946cd68"),
+    ("h-override", "566c1575-f405-4206-98e6-94966f4223fa"),
+    ("i-override-off", "a896bb56-370a-4628-bfb5-95f070d1af50"),
     ("k-llmchain-nostream", "ce5bcd22-7603-4a73-83c7-1b0bc253cb3c"),
 ];
+
+/// The secret of the LocalAI credential, as in the recordings.
+pub const LOCAL_AI_KEY: &str = "sk-local";
 
 /// Headers that the client makes anew for each request.
 const OWN_HEADERS: [&str; 4] = ["host", "user-agent", "accept", "content-length"];
@@ -36,6 +44,13 @@ pub struct Stage {
     ids: HashMap<&'static str, String>,
 }
 
+/// What `flows/settings.json` says of a flow.
+fn recorded_settings(name: &str) -> Value {
+    let text = fixture_text("goldens/flows/settings.json");
+    let settings: Value = serde_json::from_str(&text).expect("settings are JSON");
+    settings.get(name).cloned().unwrap_or(Value::Null)
+}
+
 impl Stage {
     /// Everything set up as it was when the exchanges were recorded.
     pub async fn set() -> Self {
@@ -44,11 +59,17 @@ impl Stage {
         let credential = server.openai_credential().await;
         let (key_id, key_of_flow_g) = server.api_key("of flow g").await;
         let mut ids = HashMap::new();
-        for (name, recorded_id) in FLOWS {
+        for &(name, recorded_id) in FLOWS {
             let flow = Flow::golden(name).with_openai(&credential, &model.basepath());
             let mut row = flow.row(name);
             if name == "g-protected" {
                 row["apikeyid"] = Value::from(key_id.clone());
+            }
+            if let Some(config) = recorded_settings(name).get("apiConfig") {
+                row["apiConfig"] = Value::from(config.to_string());
+            }
+            if name == "f-speech" {
+                row["speechToText"] = Value::from(speech_to_text(&server, &model).await);
             }
             ids.insert(recorded_id, server.install_row(&row).await);
         }
@@ -94,6 +115,17 @@ impl Stage {
     }
 }
 
+/// The setting of flow f, as recorded: a server of one's own.
+async fn speech_to_text(server: &Parlor, model: &Scripted) -> String {
+    let secret = serde_json::json!({"localAIApiKey": LOCAL_AI_KEY});
+    let credential = server.credential("localAIApi", secret).await;
+    serde_json::json!({"localAISTT": {
+        "status": true, "credentialId": credential, "baseUrl": model.basepath(),
+        "model": "whisper-1", "language": "en",
+    }})
+    .to_string()
+}
+
 /// Compares an answer with the recorded one: JSON by its keys, a stream by its
 /// events.
 pub fn assert_same_answer(exchange: &Golden, reply: &Reply) {
@@ -103,6 +135,8 @@ pub fn assert_same_answer(exchange: &Golden, reply: &Reply) {
     assert_eq!(reply.media_type(), recorded.media_type(), "{name}: {reply:?}");
     if recorded.media_type() == "text/event-stream" {
         assert_same_stream(exchange, reply);
+    } else if recorded.media_type() != "application/json" {
+        assert_eq!(reply.body, recorded.body.trim_end_matches('\n'), "{name}");
     } else {
         let found = differences(&recorded.json(), &reply.json());
         assert!(found.is_empty(), "{name}: {found:#?}\n{}", reply.body);

@@ -72,14 +72,29 @@ async fn a_flow_in_the_style_of_llm_chain_runs() {
 }
 
 #[tokio::test]
-async fn llm_chain_loads_and_says_which_node_is_missing() {
-    let server = Parlor::start();
-    let flow = server.install("LLM Chain", &Flow::template("LLM Chain")).await;
-    for body in [json!({"question": "socks"}), json!({"question": "socks", "streaming": true})] {
-        let message = server.ask(&flow, &body).await.expect_error(501);
-        assert!(message.contains("azureChatOpenAI"), "{message}");
+async fn llm_chain_runs_on_a_deployment_in_azure() {
+    let model = Aimock::saying(ANSWER);
+    let deployments = format!("{}/openai/deployments", model.base());
+    let server = Parlor::start_with(Options::default().provider("azure", &deployments));
+    let secrets = json!({
+        "azureOpenAIApiKey": "az-mock",
+        "azureOpenAIApiInstanceName": "acme",
+        "azureOpenAIApiDeploymentName": "chat-prod",
+        "azureOpenAIApiVersion": "2024-10-21",
+    });
+    let credential = server.credential("azureOpenAIApi", secrets).await;
+    let flow = Flow::template("LLM Chain").with_credential("azureChatOpenAI", &credential);
+    let flow = server.install("template", &flow).await;
+    let stage = Stage { server, model, flow };
+    stage.ask_both_ways("socks", ANSWER).await;
+    for call in stage.model.received().await {
+        let path = "/openai/deployments/chat-prod/chat/completions?api-version=2024-10-21";
+        assert_eq!(call.path, path);
+        assert_eq!(call.body["model"], "gpt-35-turbo");
+        assert_eq!(call.body["temperature"], 0.9);
     }
-    assert_eq!(server.messages(&flow, "").await, []);
+    let expected = message("user", "What is a good name for a company that makes socks?");
+    assert_eq!(stage.asked().await, [[expected]]);
 }
 
 #[tokio::test]

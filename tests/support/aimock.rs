@@ -4,8 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::Caller;
-use super::scripted_wire;
+use super::{scripted_wire, tools};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
-const OLDEST_NODE: u32 = 20;
-const HOW_TO_INSTALL: &str = "the tests talk to the mock model server @copilotkit/aimock: \
-     install Node 20 or later, then run `npm ci --prefix tests`";
+/// The script that `npx aimock` runs; started directly, so that the process
+/// that is stopped at the end is aimock and not a wrapper around it.
+const SCRIPT: &str = "node_modules/@copilotkit/aimock/dist/aimock-cli.js";
 
 /// A running aimock; it stops when dropped.
 pub struct Aimock {
@@ -32,17 +31,15 @@ impl Aimock {
     /// `[{"match": {...}, "response": {...}}]`. Answers are streamed in pieces
     /// of eight characters.
     pub fn start(fixtures: &Value) -> Self {
-        let script = installed_script();
         let folder = TempDir::new().expect("a temporary folder can be made");
         let config = write_config(folder.path(), fixtures);
-        let mut child = Command::new("node")
-            .arg(&script)
+        let mut child = tools::node(SCRIPT, "@copilotkit/aimock")
             .arg("--config")
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("node cannot be started ({error}): {HOW_TO_INSTALL}"));
+            .unwrap_or_else(|error| panic!("aimock cannot be started: {error}"));
         let base = wait_for_address(&mut child);
         Self { child, base, _folder: folder }
     }
@@ -105,28 +102,6 @@ impl Drop for Aimock {
     }
 }
 
-/// The script that `npx aimock` runs; started directly, so that the process
-/// that is stopped at the end is aimock and not a wrapper around it.
-fn installed_script() -> PathBuf {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_modules");
-    let script = modules.join("@copilotkit/aimock/dist/aimock-cli.js");
-    assert!(script.is_file(), "aimock is not installed: {HOW_TO_INSTALL}");
-    static NODE: OnceLock<Result<(), String>> = OnceLock::new();
-    NODE.get_or_init(check_node).clone().unwrap_or_else(|why| panic!("{why}: {HOW_TO_INSTALL}"));
-    script
-}
-
-fn check_node() -> Result<(), String> {
-    let output = Command::new("node").arg("--version").output();
-    let output = output.map_err(|error| format!("node cannot be started ({error})"))?;
-    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
-    match major {
-        Some(OLDEST_NODE..) => Ok(()),
-        _ => Err(format!("node is of version {version:?}")),
-    }
-}
-
 fn write_config(folder: &Path, fixtures: &Value) -> PathBuf {
     let fixtures_file = folder.join("fixtures.json");
     let config_file = folder.join("aimock.json");
@@ -155,5 +130,5 @@ fn wait_for_address(child: &mut Child) -> String {
     }
     let _ = child.kill();
     let _ = child.wait();
-    panic!("aimock did not start: {HOW_TO_INSTALL}");
+    panic!("aimock did not start");
 }

@@ -85,6 +85,29 @@ impl Caller {
         self.send(Method::PUT, path, Some(body.to_string())).await
     }
 
+    /// `POST path` with a multipart form: fields, then files as (name, type, bytes).
+    pub async fn post_form(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Reply {
+        let form = reqwest::multipart::Form::new();
+        let form = fields
+            .iter()
+            .fold(form, |form, (name, value)| form.text((*name).to_owned(), (*value).to_owned()));
+        let form = files.iter().fold(form, |form, (name, mime, bytes)| {
+            let part =
+                reqwest::multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned());
+            form.part("files", part.mime_str(mime).expect("a MIME type"))
+        });
+        let mut request = self.client.post(format!("{}{path}", self.base)).multipart(form);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        read(request.send().await.expect("the server answers")).await
+    }
+
     /// Any request; a body is sent as JSON, whatever it holds.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Reply {
         read(self.open(method, path, body).await).await

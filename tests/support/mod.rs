@@ -5,15 +5,19 @@
 //! has nobody to hand an error to. Nothing leaves the loopback interface.
 
 pub mod aimock;
+pub mod clients;
+pub mod flowise;
 pub mod flows;
 pub mod golden;
 pub mod http;
 pub mod raw;
+pub mod redis;
 pub mod scripted;
 pub mod scripted_wire;
 pub mod server;
 pub mod shape;
 pub mod sse;
+pub mod tools;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -19,8 +19,10 @@ pub struct Received {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The JSON body.
+    /// The JSON body, null where it is none.
     pub body: Value,
+    /// The body as text.
+    pub text: String,
 }
 
 /// What to do with a request.
@@ -28,6 +30,8 @@ pub struct Received {
 pub enum Answer {
     /// These tokens, as a stream or as one text, as the request wishes.
     Say(Vec<String>),
+    /// One call of a tool: its id, the tool, and JSON in a text.
+    CallTool { id: &'static str, name: &'static str, arguments: String },
     /// The contents of all messages but the system's, joined by ` | `.
     Echo,
     /// A whole answer with this status, extra header and body.
@@ -90,6 +94,11 @@ impl Scripted {
     /// From now on, requests are answered so.
     pub fn answer(&self, script: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// `http://127.0.0.1:PORT`, for providers that have paths of their own.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The base path to type into an OpenAI node.
@@ -175,6 +184,10 @@ async fn serve(mut socket: TcpStream, state: Arc<State>, script: Arc<Mutex<Arc<S
 async fn act(socket: &mut TcpStream, request: &Received, answer: Answer) -> Option<()> {
     match answer {
         Answer::Say(tokens) => socket.write_all(&wire::good(request, &tokens)).await.ok(),
+        Answer::CallTool { id, name, arguments } => {
+            let bytes = wire::call(request, id, name, &arguments);
+            socket.write_all(&bytes).await.ok()
+        }
         Answer::Echo => {
             let tokens = words(&wire::echo(&request.body));
             socket.write_all(&wire::good(request, &tokens)).await.ok()

@@ -32,8 +32,9 @@ fn parse_request(bytes: &[u8]) -> Option<(Received, usize)> {
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let length: usize = length.map_or(Some(0), |(_, value)| value.parse().ok())?;
     let body = bytes.get(end + 4..end + 4 + length)?;
+    let text = String::from_utf8_lossy(body).into_owned();
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-    Some((Received { path, headers, body }, end + 4 + length))
+    Some((Received { path, headers, body, text }, end + 4 + length))
 }
 
 /// The messages of a request as (role, content).
@@ -65,6 +66,28 @@ pub fn good(request: &Received, tokens: &[String]) -> Vec<u8> {
         usage["usage"] = self::usage(tokens);
         push_chunk(&mut bytes, &usage.to_string());
     }
+    push_chunk(&mut bytes, "[DONE]");
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+/// A whole answer that calls a tool, in the form that the request asks for.
+pub fn call(request: &Received, id: &str, name: &str, arguments: &str) -> Vec<u8> {
+    let call = json!({
+        "index": 0, "id": id, "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    });
+    let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    if !request.streams() {
+        let choice = json!({"index": 0, "finish_reason": "tool_calls", "message": message});
+        let body = json!({"object": "chat.completion", "choices": [choice], "usage": usage(&[])});
+        let json = [("content-type", "application/json".to_owned())];
+        return whole(200, &json, &body.to_string());
+    }
+    let mut bytes = stream_head();
+    push_chunk(&mut bytes, &chunk(&json!([{"index": 0, "delta": message}])));
+    let end = json!([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]);
+    push_chunk(&mut bytes, &chunk(&end));
     push_chunk(&mut bytes, "[DONE]");
     bytes.extend_from_slice(b"0\r\n\r\n");
     bytes

@@ -77,6 +77,10 @@ pub struct ScriptedTurn {
 }
 
 impl TurnRunner for ScriptedTurn {
+    fn chat_id(&self) -> Option<ChatId> {
+        Some(chat())
+    }
+
     fn run(
         self: Box<Self>,
         tail: SessionTail,
@@ -98,7 +102,7 @@ impl TurnRunner for ScriptedTurn {
 
 fn outcome(question: &str, answer: &str) -> TurnOutcome {
     let id = uuid::Uuid::new_v4();
-    let chat_id = ChatId::parse("chat").unwrap();
+    let chat_id = chat();
     let record = NewTurn {
         question_id: uuid::Uuid::new_v4(),
         answer_id: id,
@@ -131,6 +135,11 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         trace_id: TraceId::random(),
     };
     TurnOutcome { record: Some(record), reply }
+}
+
+/// The chat of all scripted turns, whatever their sessions.
+pub fn chat() -> ChatId {
+    ChatId::parse("chat").unwrap()
 }
 
 pub fn key(session: &str) -> SessionKey {

@@ -12,6 +12,7 @@ use parlor_schemas::ErrorCode;
 use super::{Body, lines, send};
 use crate::http::error::ApiError;
 use crate::store::archive::Line;
+use crate::store::blobs::STAGING;
 
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -24,7 +25,8 @@ pub(super) async fn send_all(body: &Body, data_dir: &Path) -> Result<Option<u64>
     while let Some(folder) = folders.pop() {
         let (at, below) = (root.clone(), folder.clone());
         let (files, further) = block(move || listed(&at, &below)).await?;
-        folders.extend(further);
+        // Uploads that are not stored yet.
+        folders.extend(further.into_iter().filter(|path| path != Path::new(STAGING)));
         for path in files {
             match send_file(body, &root, &path).await? {
                 Sent::Whole => n_files += 1,

@@ -55,6 +55,12 @@ struct Refusal {
 /// # Errors
 /// 400 when the body breaks off or an id cannot be one; what the store says.
 /// What was stored before stays: sending all again does no harm.
+#[utoipa::path(
+    post, path = "/api/v1/messages/import", tag = "Messages",
+    params(("chatflow" = Option<ChatflowId>, Query, description = "Takes the place of the lines' own")),
+    request_body(content = Option<String>, content_type = "application/x-ndjson", description = "Messages as GET chatmessage shows them, one on a line"),
+    responses((status = 200, description = "Counts of lines, imported, skipped and refused, and the first refusals", body = serde_json::Value))
+)]
 pub async fn import(
     query: Query,
     mut body: web::Payload,

@@ -75,7 +75,9 @@ pub(super) struct Incoming {
     source_documents: Option<Value>,
     used_tools: Option<Value>,
     file_annotations: Option<Value>,
+    agent_reasoning: Option<Value>,
     artifacts: Option<Value>,
+    action: Option<Value>,
     follow_up_prompts: Option<String>,
     turn: Option<u64>,
     #[serde(default)]
@@ -100,7 +102,7 @@ pub(super) struct HalfTurn {
 /// # Errors
 /// What is wrong with it, in a few words.
 pub(super) fn read(line: &[u8], chatflow: Option<ChatflowId>) -> Result<HalfTurn, String> {
-    let message: Incoming = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let message: Incoming = serde_json::from_slice(line).map_err(|error| unreadable(&error))?;
     let chatflow = chatflow.or(message.chatflowid).ok_or("chatflowid is missing")?;
     let session = message.session_id.clone().unwrap_or_else(|| (&message.chat_id).into());
     let (turn, n_bytes) = (message.turn, line.len());
@@ -112,6 +114,12 @@ pub(super) fn read(line: &[u8], chatflow: Option<ChatflowId>) -> Result<HalfTurn
     Ok(HalfTurn { key, halves, body: message.into_turn(), turn, n_bytes })
 }
 
+/// What the parser says, without the place within the line and kept short.
+fn unreadable(error: &serde_json::Error) -> String {
+    let error = error.to_string();
+    error.split(" at line ").next().unwrap_or_default().chars().take(200).collect()
+}
+
 impl Incoming {
     /// A turn in which only this message says something.
     fn into_turn(self) -> NewTurn {
@@ -120,7 +128,9 @@ impl Incoming {
             ("sourceDocuments", self.source_documents),
             ("usedTools", self.used_tools),
             ("fileAnnotations", self.file_annotations),
+            ("agentReasoning", self.agent_reasoning),
             ("artifacts", self.artifacts),
+            ("action", self.action),
         ];
         let columns = columns.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
         let answer_columns: Map<String, Value> =

@@ -2,7 +2,7 @@
 //! of everything, and a look whether all of it fits together.
 
 mod blobs;
-mod incoming;
+pub mod incoming;
 mod lines;
 mod pairing;
 
@@ -18,8 +18,6 @@ use super::state::AppState;
 use crate::store::archive::{BACKUP_FORMAT, Counts, Line};
 use crate::store::{Backup, ExportPage, ExportQuery};
 
-pub use incoming::import;
-
 /// Pages that may wait for a slow reader before the store has to.
 const WAITING_PAGES: usize = 2;
 
@@ -34,6 +32,14 @@ type Query = web::Query<Pairs>;
 ///
 /// # Errors
 /// 400 for an id that cannot be one.
+#[utoipa::path(
+    get, path = "/api/v1/messages/export", tag = "Messages",
+    params(
+        ("chatflow" = Option<ChatflowId>, Query, description = "Only this chatflow"),
+        ("session" = Option<String>, Query, description = "Only this session"),
+    ),
+    responses((status = 200, description = "Messages, one on each line", body = String, content_type = NDJSON))
+)]
 pub async fn export(query: Query, state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     only(&query, &["chatflow", "session"])?;
     let query = ExportQuery {
@@ -65,6 +71,10 @@ pub async fn export(query: Query, state: web::Data<AppState>) -> Result<HttpResp
 ///
 /// # Errors
 /// What the store says.
+#[utoipa::path(
+    get, path = "/api/v1/backup", tag = "Server",
+    responses((status = 200, description = "What `parlor restore` reads, in lines", body = String, content_type = NDJSON))
+)]
 pub async fn backup(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     let backup = state.store.history().begin_backup().await?;
     Ok(streamed(|body| async move {
@@ -106,6 +116,10 @@ async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Resul
 ///
 /// # Errors
 /// What the store says when it cannot be read at all.
+#[utoipa::path(
+    get, path = "/api/v1/verify", tag = "Server",
+    responses((status = 200, description = "What was looked at and what is wrong: checked, problems, notes", body = serde_json::Value))
+)]
 pub async fn verify(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(state.store.history().verify().await?))
 }

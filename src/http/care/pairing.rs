@@ -27,7 +27,7 @@ impl Pairing {
         let question = at.and_then(|at| self.waiting.remove(at));
         self.n_bytes -= question.as_ref().map_or(0, |question| question.n_bytes);
         match question {
-            Some(question) if half.halves.answer && question.turn == half.turn => {
+            Some(question) if half.halves.answer && is_of(&half, &question) => {
                 ready.push(joined(question, half));
             }
             question => {
@@ -52,6 +52,12 @@ impl Pairing {
     pub fn rest(self) -> impl Iterator<Item = ImportedTurn> {
         self.waiting.into_iter().map(alone)
     }
+}
+
+/// Whether an answer belongs to a question: the same chat, and the same turn
+/// where the lines name one.
+fn is_of(answer: &HalfTurn, question: &HalfTurn) -> bool {
+    answer.turn == question.turn && answer.body.chat_id == question.body.chat_id
 }
 
 fn alone(half: HalfTurn) -> ImportedTurn {

@@ -10,8 +10,9 @@ use super::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
+use crate::moderation;
 use crate::prompts::{ChatPrompt, value_text};
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
@@ -48,6 +49,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     Ok(Instance::Runnable(Arc::new(ConversationChain {
         model: inputs.chat_model("model")?,
         memory: inputs.memory("memory")?,
+        moderations: moderation::connected(inputs, "inputModeration")?,
         prompt,
         node: format!("{} ({})", inputs.label, inputs.id),
     })))
@@ -66,6 +68,7 @@ fn own_prompt(system: Option<RichText>) -> ChatPrompt {
 struct ConversationChain {
     model: Arc<dyn ChatModel>,
     memory: Arc<dyn Memory>,
+    moderations: Vec<Arc<dyn Moderation>>,
     prompt: Arc<ChatPrompt>,
     /// Label and id, for errors.
     node: String,
@@ -137,6 +140,9 @@ impl Runnable for ConversationChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
+            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
+                return Ok(RunOutput::text(answer));
+            }
             let mut messages = self.messages(ctx).await?;
             self.add_images(&mut messages, ctx)?;
             let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;

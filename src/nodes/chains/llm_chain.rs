@@ -1,7 +1,8 @@
 //! Flowise `llmChain`, version 3: a prompt filled and sent to a model.
 //!
 //! The output `outputPrediction` is the same chain: the engine runs it and
-//! hands its text on.
+//! hands its answer on. With an output parser the answer is `json`, and is
+//! never streamed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use super::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Moderation, OutputParser, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage};
+use crate::moderation;
+use crate::output_parsers;
 use crate::prompts::{AnyPrompt, value_text};
 use crate::spec::{Kind, NodeSpec, Param};
 
@@ -37,30 +40,55 @@ pub const SPEC: NodeSpec = NodeSpec {
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let model = inputs.chat_model("model")?;
     let prompt = AnyPrompt::connected(inputs, "prompt")?;
-    Ok(Instance::Runnable(Arc::new(LlmChain { model, prompt })))
+    let parser = output_parsers::connected(inputs, "outputParser")?;
+    let moderations = moderation::connected(inputs, "inputModeration")?;
+    Ok(Instance::Runnable(Arc::new(LlmChain { model, prompt, parser, moderations })))
 }
 
 struct LlmChain {
     model: Arc<dyn ChatModel>,
     prompt: AnyPrompt,
+    parser: Option<Arc<dyn OutputParser>>,
+    moderations: Vec<Arc<dyn Moderation>>,
 }
 
 impl LlmChain {
-    /// The prompt with its values; the one variable that they leave open is
-    /// the question.
+    /// The prompt with its values and the parser's instructions; the one
+    /// variable that they leave open is the question.
     fn messages(&self, question: &str) -> Result<Vec<ModelMessage>, NodeError> {
-        let open = self.prompt.open_variables();
+        let instructions = self.parser.as_ref().map(|parser| parser.instructions());
+        let mut open = self.prompt.open_variables();
+        let n_variables = open.len();
+        open.retain(|name| instructions.is_none() || *name != output_parsers::INSTRUCTIONS);
+        let author_placed_them = open.len() < n_variables;
         if open.len() > 1 {
             return Err(missing(&open));
         }
         let values = self.prompt.values();
-        let value = |name: &str| {
-            if open.contains(&name) {
-                return Some(Cow::Borrowed(question));
+        let value = |name: &str| match &instructions {
+            _ if open.contains(&name) => Some(Cow::Borrowed(question)),
+            Some(told) if name == output_parsers::INSTRUCTIONS => {
+                Some(Cow::Borrowed(told.as_str()))
             }
-            values.get(name).and_then(value_text)
+            _ => values.get(name).and_then(value_text),
         };
-        self.prompt.messages(value).map_err(|name| missing(&[&name]))
+        let mut messages = self.prompt.messages(value).map_err(|name| missing(&[&name]))?;
+        if let (Some(told), false) = (&instructions, author_placed_them) {
+            let is_one_text = matches!(self.prompt, AnyPrompt::Text(_));
+            output_parsers::instruct(&mut messages, told, is_one_text);
+        }
+        Ok(messages)
+    }
+
+    async fn parsed(
+        &self,
+        parser: &dyn OutputParser,
+        request: ChatRequest,
+        ctx: &TurnCtx,
+    ) -> Result<RunOutput, NodeError> {
+        let reply = self.model.call(request, ctx, false).await?;
+        let value = output_parsers::shape(parser, self.model.as_ref(), &reply.text, ctx).await?;
+        Ok(RunOutput::json(value))
     }
 }
 
@@ -77,118 +105,20 @@ impl Runnable for LlmChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
+            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
+                return Ok(RunOutput::text(answer));
+            }
             let mut messages = self.messages(&ctx.question)?;
             vision::put_in_front(&mut messages, vision::images(ctx, self.model.profile())?);
-            let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;
+            let request = ChatRequest::new(messages);
+            if let Some(parser) = &self.parser {
+                return self.parsed(parser.as_ref(), request, ctx).await;
+            }
+            let reply = self.model.call(request, ctx, stream).await?;
             Ok(RunOutput::text(reply.text))
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use parlor_schemas::{ErrorCode, StreamEvent};
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::model::{Part, Speaker};
-    use crate::prompts::{ChatPrompt, TextPrompt};
-    use crate::rich_text::RichText;
-    use crate::template::Template;
-    use crate::test_support::{FakeModel, TestTurn, build, image, node, system, user};
-
-    fn template(text: &str) -> Template {
-        Template::parse(&RichText::source(text))
-    }
-
-    fn text_prompt(text: &str, values: &Value) -> Instance {
-        let values = values.as_object().unwrap().clone();
-        Instance::Prompt(Arc::new(TextPrompt { template: template(text), values }))
-    }
-
-    fn chain(model: &Arc<FakeModel>, prompt: Instance) -> Arc<dyn Runnable> {
-        let model = node(Instance::ChatModel(model.clone()));
-        match build(&SPEC, [("model", model), ("prompt", node(prompt))]) {
-            Instance::Runnable(chain) => chain,
-            other => panic!("{}", other.kind()),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_open_variable_gets_the_question_and_the_rest_their_values() {
-        let naming = "What is a good name for a company that makes {product}?";
-        let named = "What is a good name for a company that makes socks?";
-        for (text, values, question, expected) in [
-            // The two forms of Flowise's own example, recorded with 2.2.8.
-            (naming, json!({"product": "socks"}), "socks", named),
-            (naming, json!({}), "socks", named),
-            (naming, json!({"product": ""}), "socks", named),
-            ("{a} and {b}", json!({"a": 1, "b": {"c": [2]}}), "q", "1 and {\"c\":[2]}"),
-            ("no variable", json!({}), "q", "no variable"),
-            ("Say {x}", json!({}), "{y} {{x}}", "Say {y} {{x}}"),
-        ] {
-            let model = FakeModel::saying("Sock it!");
-            let chain = chain(&model, text_prompt(text, &values));
-
-            let output = chain.run(&TestTurn::asking(question).ctx(), false).await.unwrap();
-
-            assert_eq!(output, RunOutput::text("Sock it!"));
-            assert_eq!(model.only_prompt(), [user(expected)]);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_chat_prompt_keeps_its_messages() {
-        let model = FakeModel::saying("J'adore");
-        let values = json!({"input_language": "English", "output_language": "French", "text": ""});
-        let messages = vec![
-            (Speaker::System, template("Translate {input_language} to {output_language}.")),
-            (Speaker::User, template("{text}")),
-        ];
-        let values = values.as_object().unwrap().clone();
-        let prompt = Instance::ChatPrompt(Arc::new(ChatPrompt { messages, values }));
-
-        let turn = TestTurn::asking("I love it").ctx();
-        chain(&model, prompt).run(&turn, false).await.unwrap();
-
-        let expected = [system("Translate English to French."), user("I love it")];
-        assert_eq!(model.only_prompt(), expected);
-    }
-
-    #[tokio::test]
-    async fn two_open_variables_are_the_callers_to_fill() {
-        let model = FakeModel::saying("x");
-        let chain = chain(&model, text_prompt("{a} {b} {c}", &json!({"b": "x"})));
-
-        let error = chain.run(&TestTurn::asking("q").ctx(), false).await.unwrap_err();
-
-        assert_eq!(error.code(), ErrorCode::BadRequest);
-        assert_eq!(error.to_string(), "Please provide Prompt Values for: a, c");
-        assert_eq!(model.n_calls(), 0);
-    }
-
-    #[tokio::test]
-    async fn images_stand_before_the_text_in_one_message() {
-        let model = FakeModel::seeing(true);
-        let chain = chain(&model, text_prompt("{question}", &json!({})));
-        let upload = ("file", Some("data:image/png;base64,QUJD"), "image/png");
-
-        let turn = TestTurn::asking("What is this?").uploads(&[upload]).ctx();
-        chain.run(&turn, false).await.unwrap();
-
-        let [message] = &model.only_prompt()[..] else { panic!("one message") };
-        let words = Part::Text("What is this?".into());
-        assert_eq!(message.parts, [image("data:image/png;base64,QUJD"), words]);
-    }
-
-    #[tokio::test]
-    async fn a_streamed_run_sends_the_models_tokens() {
-        let model = FakeModel::saying("Hi");
-        let (ctx, mut events) = TestTurn::asking("q").streaming();
-
-        chain(&model, text_prompt("{x}", &json!({}))).run(&ctx, true).await.unwrap();
-
-        assert_eq!(events.try_recv().unwrap(), StreamEvent::Start("Hi".into()));
-        assert_eq!(events.try_recv().unwrap(), StreamEvent::Token("Hi".into()));
-    }
-}
+mod tests;

@@ -49,7 +49,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let client = Anthropic {
         endpoint: Endpoint {
             provider: "anthropic",
-            public: "https://api.anthropic.com",
+            public: "https://api.anthropic.com".into(),
             typed: None,
             key: Key::of(inputs, "anthropicApiKey", "anthropicApiKey"),
         },

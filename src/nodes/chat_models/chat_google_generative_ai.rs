@@ -47,7 +47,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let client = Gemini {
         endpoint: Endpoint {
             provider: "gemini",
-            public: "https://generativelanguage.googleapis.com",
+            public: "https://generativelanguage.googleapis.com".into(),
             typed: inputs.text("baseUrl"),
             key: Key::of(inputs, "googleGenerativeAPIKey", "googleGenerativeAPIKey"),
         },

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::chat_open_ai::stop_words;
 use super::provider;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -86,7 +85,7 @@ fn options(inputs: &Inputs) -> Result<Map<String, Value>, NodeError> {
             options.insert((*option).to_owned(), number.into());
         }
     }
-    let stop = stop_words(inputs, "stop");
+    let stop = provider::stop_words(inputs, "stop");
     if !stop.is_empty() {
         options.insert("stop".to_owned(), stop.into());
     }

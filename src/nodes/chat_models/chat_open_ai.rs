@@ -1,17 +1,12 @@
 //! Flowise's `chatOpenAI`, version 8.1: Chat Completions of OpenAI, or of any
 //! server that speaks them at `basepath`.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
-
+use super::compatible::{self, Provider};
 use super::provider;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::{Instance, ModelProfile};
-use crate::model::ImageDetail;
 use crate::spec::{CredentialSpec, Kind, NodeSpec, Param};
-use crate::wire::openai::{OpenAi, Settings};
-use crate::wire::{Endpoint, Key, timeout};
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -46,6 +41,13 @@ pub const SPEC: NodeSpec = NodeSpec {
     build,
 };
 
+/// OpenAI itself.
+pub(super) const OPENAI: Provider = Provider {
+    title: "OpenAI",
+    name: "openai",
+    url: "https://api.openai.com/v1",
+    key: "openAIApiKey",
+};
 const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
@@ -55,70 +57,8 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
             inputs.label, inputs.id
         )));
     }
-    let client = OpenAi {
-        name: "OpenAI",
-        endpoint: Endpoint {
-            provider: "openai",
-            public: "https://api.openai.com/v1",
-            typed: inputs.text("basepath"),
-            key: Key::of(inputs, "openAIApiKey", "openAIApiKey"),
-        },
-        headers: headers(inputs)?,
-        timeout: timeout(inputs)?,
-        settings: settings(inputs)?,
-    };
-    let images = images(inputs)?;
-    provider::model(inputs, client, ModelProfile { images, images_apart: true })
-}
-
-fn settings(inputs: &Inputs) -> Result<Settings, NodeError> {
-    let model = inputs.text("modelName").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
-    let (is_o1, is_o3) = (model.contains("o1"), model.contains("o3"));
-    Ok(Settings {
-        // These models refuse a temperature.
-        temperature: inputs.number("temperature")?.filter(|_| !is_o3),
-        max_tokens: inputs.integer("maxTokens", 1)?,
-        top_p: inputs.number("topP")?,
-        frequency_penalty: inputs.number("frequencyPenalty")?,
-        presence_penalty: inputs.number("presencePenalty")?,
-        stop: stop_words(inputs, "stopSequence"),
-        reasoning_effort: inputs.text("reasoningEffort").filter(|_| is_o1 || is_o3),
-        strict_tools: inputs.boolean("strictToolCalling")?.unwrap_or(false),
-        model,
-    })
-}
-
-/// Stop words typed with commas between them.
-pub(super) fn stop_words(inputs: &Inputs, name: &str) -> Vec<String> {
-    let text = inputs.text(name).unwrap_or_default();
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-fn images(inputs: &Inputs) -> Result<Option<ImageDetail>, NodeError> {
-    if inputs.boolean("allowImageUploads")? != Some(true) {
-        return Ok(None);
-    }
-    match inputs.text("imageResolution").as_deref() {
-        None | Some("low") => Ok(Some(ImageDetail::Low)),
-        Some("high") => Ok(Some(ImageDetail::High)),
-        Some("auto") => Ok(Some(ImageDetail::Auto)),
-        Some(_) => Err(inputs.bad("imageResolution", "must be low, high or auto")),
-    }
-}
-
-fn headers(inputs: &Inputs) -> Result<HeaderMap, NodeError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in inputs.object("baseOptions")? {
-        let Value::String(value) = value else { continue };
-        let problem = || inputs.bad("baseOptions", "must hold names and values of HTTP headers");
-        let name: HeaderName = name.parse().map_err(|_| problem())?;
-        // These belong to the connection, and a wrong one breaks it.
-        if ["host", "content-length", "transfer-encoding", "connection"].contains(&name.as_str()) {
-            return Err(inputs.bad("baseOptions", format!("must not set {name}; remove it")));
-        }
-        let mut value = HeaderValue::from_str(&value).map_err(|_| problem())?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
+    let name = inputs.text("modelName").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let client = OPENAI.client(inputs, name, Some("basepath"))?;
+    let profile = ModelProfile { images: compatible::images(inputs)?, images_apart: true };
+    provider::model(inputs, client, profile)
 }

@@ -29,6 +29,12 @@ pub(super) fn model(
     Ok(Instance::ChatModel(Arc::new(ProviderModel { client, profile, streams })))
 }
 
+/// Stop words typed with commas between them.
+pub(super) fn stop_words(inputs: &Inputs, name: &str) -> Vec<String> {
+    let text = inputs.text(name).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 impl<C: ChatClient> ChatModel for ProviderModel<C> {
     fn profile(&self) -> ModelProfile {
         self.profile

@@ -1,8 +1,16 @@
 //! Memories: which messages of a conversation go before the question. The
-//! session's actor owns the transcript; nothing here writes.
+//! session's actor owns the transcript; what a memory makes of it is kept
+//! beside the turn, and only a memory of another server writes elsewhere.
 
 mod buffer_memory;
 mod buffer_window_memory;
+mod conversation_summary_buffer_memory;
+mod conversation_summary_memory;
+mod files;
+mod redis_backed_chat_memory;
+mod redis_link;
+mod rolling_summary;
+mod stored_message;
 
 use parlor_schemas::Role;
 
@@ -13,7 +21,13 @@ use crate::model::{ModelMessage, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The memory nodes.
-pub const NODES: &[&NodeSpec] = &[&buffer_memory::SPEC, &buffer_window_memory::SPEC];
+pub const NODES: &[&NodeSpec] = &[
+    &buffer_memory::SPEC,
+    &buffer_window_memory::SPEC,
+    &conversation_summary_memory::SPEC,
+    &conversation_summary_buffer_memory::SPEC,
+    &redis_backed_chat_memory::SPEC,
+];
 
 /// Where a person typed a session into the flow; the engine reads it when it
 /// settles the session, a memory does not.
@@ -35,9 +49,18 @@ async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessag
     for item in ctx.history.iter() {
         messages.push(ModelMessage::text(speaker(item.role), item.content.as_str()));
     }
-    for turn in turns {
-        messages.extend(turn.said().map(|(role, text)| ModelMessage::text(speaker(role), text)));
+    let given = messages.len();
+    let mut room = files::Room::default();
+    // From the newest on, which has the first claim on the room for files.
+    for turn in turns.iter().rev() {
+        if turn.halves.answer {
+            messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+        }
+        if turn.halves.question {
+            messages.push(files::question(turn, ctx, &mut room).await);
+        }
     }
+    messages[given..].reverse();
     Ok(messages)
 }
 

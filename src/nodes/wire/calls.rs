@@ -73,8 +73,7 @@ impl CallFragments {
     /// The whole calls.
     ///
     /// # Errors
-    /// [`NodeError::UpstreamBroken`] for a call without a name, or with
-    /// arguments that are no JSON.
+    /// [`NodeError::UpstreamBroken`] for a call without a name.
     pub(crate) fn done(self, call: &Call<'_>) -> Result<Vec<ToolCall>, NodeError> {
         self.0.into_iter().map(|partial| partial.done(call)).collect()
     }
@@ -86,7 +85,7 @@ impl Partial {
             return Err(call.broken("called a tool without its name"));
         }
         let id = if self.id.is_empty() { new_id() } else { self.id };
-        Ok(ToolCall { id, name: self.name, arguments: arguments(&self.arguments, call)? })
+        Ok(ToolCall { id, name: self.name, arguments: arguments(self.arguments) })
     }
 }
 
@@ -95,13 +94,13 @@ pub(crate) fn new_id() -> String {
     format!("call_{}", Uuid::new_v4().simple())
 }
 
-/// The arguments of a call; none at all is an empty object.
-fn arguments(json: &str, call: &Call<'_>) -> Result<Value, NodeError> {
+/// The arguments of a call; none at all is an empty object. What is no JSON is
+/// the text itself: it is the agent that tells the model of its mistake.
+fn arguments(json: String) -> Value {
     if json.trim().is_empty() {
-        return Ok(Value::Object(Map::new()));
+        return Value::Object(Map::new());
     }
-    serde_json::from_str(json)
-        .map_err(|_| call.broken("called a tool with arguments that are no valid JSON"))
+    serde_json::from_str(&json).unwrap_or(Value::String(json))
 }
 
 fn set_once(field: &mut String, value: &str) {

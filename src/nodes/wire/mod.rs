@@ -29,6 +29,7 @@ pub(crate) mod openai;
 #[cfg(test)]
 pub(crate) mod test_server;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -72,15 +73,37 @@ chat_client!(
     bedrock::Bedrock
 );
 
+/// The names under which an operator can set a provider's address: what stands
+/// before the paths that its client adds, and in Azure before the deployment.
+pub const PROVIDERS: &[&str] = &[
+    "anthropic",
+    "assemblyai",
+    "azure",
+    "azure-speech",
+    "bedrock",
+    "deepseek",
+    "fireworks",
+    "gemini",
+    "groq",
+    "localai",
+    "mistral",
+    "nvidia",
+    "ollama",
+    "openai",
+    "openrouter",
+    "together",
+    "xai",
+];
+
 /// How long a provider may take to its first byte where the node does not say.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where a node's model is, and the key for it.
 pub(crate) struct Endpoint {
-    /// The name under which the operator sets an address: `openai`.
+    /// One of [`PROVIDERS`].
     pub(crate) provider: &'static str,
     /// The provider's own address.
-    pub(crate) public: &'static str,
+    pub(crate) public: Cow<'static, str>,
     /// The address typed into the node.
     pub(crate) typed: Option<String>,
     /// The key, or why there is none. Whether one is needed shows only in a
@@ -97,6 +120,8 @@ pub(crate) enum Key {
     FromEnvironment(String),
     /// None, with the sentence that says how to provide one.
     Missing(NodeError),
+    /// None, and the provider may well need none.
+    None,
 }
 
 impl Key {
@@ -114,6 +139,14 @@ impl Key {
             },
         }
     }
+
+    /// The same key, of a provider that may need none.
+    pub(crate) fn or_none(self) -> Self {
+        match self {
+            Self::Missing(_) => Self::None,
+            key => key,
+        }
+    }
 }
 
 impl Endpoint {
@@ -127,14 +160,15 @@ impl Endpoint {
         if let Some(typed) = &self.typed {
             let key = match &self.key {
                 Key::Given(key) => Some(key.as_str()),
-                Key::FromEnvironment(_) | Key::Missing(_) => None,
+                Key::FromEnvironment(_) | Key::Missing(_) | Key::None => None,
             };
             return Ok((base(typed), key));
         }
         let operators = ctx.services.provider_url(self.provider);
-        let address = base(operators.as_deref().unwrap_or(self.public));
+        let address = base(operators.as_deref().unwrap_or(&self.public));
         match &self.key {
             Key::Given(key) | Key::FromEnvironment(key) => Ok((address, Some(key))),
+            Key::None => Ok((address, None)),
             Key::Missing(_) if operators.is_some() => Ok((address, None)),
             Key::Missing(error) => Err(error.clone()),
         }

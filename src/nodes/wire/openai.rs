@@ -1,11 +1,18 @@
 //! OpenAI's Chat Completions, which many servers speak.
 
 mod body;
+mod content;
+mod dialect;
+mod models;
 pub(crate) mod reply;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+pub(crate) use dialect::Dialect;
+pub(crate) use models::reasons;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -19,6 +26,10 @@ pub(crate) struct OpenAi {
     pub(crate) name: &'static str,
     /// Where it is.
     pub(crate) endpoint: Endpoint,
+    /// What follows the address, with its query.
+    pub(crate) path: Cow<'static, str>,
+    /// Where its wire differs from OpenAI's own.
+    pub(crate) dialect: Dialect,
     /// Headers beside the key's.
     pub(crate) headers: HeaderMap,
     /// The time to the first byte.
@@ -48,6 +59,10 @@ pub(crate) struct Settings {
     pub(crate) reasoning_effort: Option<String>,
     /// Holds every tool's arguments to their schema.
     pub(crate) strict_tools: bool,
+    /// Mistral's alone: equal seeds give equal answers.
+    pub(crate) random_seed: Option<i64>,
+    /// Mistral's alone: puts its safety prompt before the conversation.
+    pub(crate) safe_prompt: bool,
 }
 
 impl OpenAi {
@@ -61,11 +76,31 @@ impl OpenAi {
         ctx: &TurnCtx,
         stream: bool,
     ) -> Result<ChatReply, NodeError> {
+        let stop: Vec<_> = self.settings.stop.iter().chain(&request.stop).collect();
+        if stop.is_empty() || !models::refuses_stop_words(&self.settings.model) {
+            return self.ask(request, ctx, stream).await;
+        }
+        // The provider cannot be told where to stop, so the answer comes whole
+        // and is cut before anybody reads it.
+        let mut reply = self.ask(request, ctx, false).await?;
+        models::stop_at(&mut reply.text, &stop);
+        if stream {
+            ctx.events.token(&reply.text).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn ask(
+        &self,
+        request: &ChatRequest,
+        ctx: &TurnCtx,
+        stream: bool,
+    ) -> Result<ChatReply, NodeError> {
         let (base, key) = self.endpoint.resolve(ctx)?;
-        let url = format!("{base}/chat/completions");
+        let url = format!("{base}{}", self.path);
         let headers = self.all_headers(key)?;
         let secrets = secrets(key, &self.headers);
-        let body = body::write(&self.settings, request, stream);
+        let body = body::write(&self.settings, self.dialect, request, stream);
         let body = bytes::Bytes::from(serde_json::to_vec(&body).unwrap_or_default());
         let call = Call::new(self.name, ctx, self.timeout, &secrets);
         let sent = call
@@ -81,7 +116,8 @@ impl OpenAi {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = key {
-            headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {key}"))?);
+            let (name, value) = self.dialect.key_header(key);
+            headers.insert(name, secret_header(&value)?);
         }
         // The operator's own headers win, an `Authorization` among them too.
         headers.extend(self.headers.clone());

@@ -70,6 +70,11 @@ impl TestServer {
         self.requests.lock().unwrap().len()
     }
 
+    /// All requests as they came.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
     /// The head of the first request, in lower case.
     pub(crate) fn head(&self) -> String {
         let requests = self.requests.lock().unwrap();

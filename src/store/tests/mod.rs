@@ -4,6 +4,8 @@ mod care;
 mod commit;
 mod deletions;
 mod history;
+mod indexed;
+mod intake;
 mod opening;
 mod purge;
 

@@ -143,6 +143,19 @@ async fn images_follow_the_text_apart_or_stand_before_it_by_the_models_habit() {
     }
 }
 
+#[tokio::test]
+async fn an_objection_is_the_answer_and_the_model_is_not_asked() {
+    let values = [("denyList", source("cats")), ("moderationErrorMessage", source("No cats."))];
+    let moderation = build(crate::moderation::NODES[0], values);
+    let model = FakeModel::saying("x");
+
+    let chain = chain(&model, [("inputModeration", node(moderation))]);
+    let output = chain.run(&TestTurn::asking("about CATS").ctx(), false).await.unwrap();
+
+    assert_eq!(output, RunOutput::text("No cats."));
+    assert_eq!(model.n_calls(), 0);
+}
+
 #[test]
 fn a_model_and_a_memory_are_required() {
     let model = node(Instance::ChatModel(FakeModel::saying("x")));

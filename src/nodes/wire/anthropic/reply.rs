@@ -256,7 +256,10 @@ impl Answer {
         let (mut text, mut tool_calls) = (self.text, self.calls.done(call)?);
         let answers = |name: &str| schema == Some(name);
         if let Some(at) = tool_calls.iter().position(|called| answers(&called.name)) {
-            text = tool_calls.swap_remove(at).arguments.to_string();
+            text = match tool_calls.swap_remove(at).arguments {
+                Value::String(broken) => broken,
+                arguments => arguments.to_string(),
+            };
             finish = FinishReason::Stop;
         }
         Ok(ChatReply { text, tool_calls, finish, usage: self.usage })

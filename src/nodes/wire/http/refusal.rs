@@ -7,14 +7,27 @@ const HIDDEN: &str = "[hidden]";
 /// Shorter ones are placeholders of local servers, which occur in any text.
 const MIN_SECRET_BYTES: usize = 6;
 
-/// The message in a provider's JSON error: `{"error":{"message"}}`, `{"error":".."}`,
-/// or AWS's `{"message"}`, which some of its services write `{"Message"}`.
+/// The message in a provider's JSON error: OpenAI's `{"error":{"message"}}`,
+/// `{"error":".."}`, or the `message` and `detail` of Mistral's and NVIDIA's
+/// servers, which are a text or a list of what is wrong with the body.
 pub(crate) fn complaint(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let error = body.get("error").unwrap_or(&body);
-    let message = || error.get("message").or_else(|| error.get("Message"))?.as_str();
-    let message = error.as_str().or_else(message)?;
-    Some(message.to_owned()).filter(|message| !message.trim().is_empty())
+    if body.is_string() {
+        return words(&body);
+    }
+    // AWS writes `Message` in some of its services.
+    ["error", "message", "Message", "detail"].into_iter().find_map(|key| words(body.get(key)?))
+}
+
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        Value::Array(items) => words(items.first()?),
+        Value::Object(map) => {
+            ["message", "msg", "detail"].into_iter().find_map(|key| words(map.get(key)?))
+        }
+        _ => None,
+    }
 }
 
 /// The message without secrets, at most 300 characters long.
@@ -91,6 +104,10 @@ mod tests {
             (r#"{"Message":"no"}"#, Some("no")),
             (r#""no""#, Some("no")),
             (r#"{"error":{"message":""}}"#, None),
+            (r#"{"object":"error","message":"no","code":3}"#, Some("no")),
+            (r#"{"message":{"detail":[{"loc":["body"],"msg":"no"}]}}"#, Some("no")),
+            (r#"{"detail":[{"msg":"no"}]}"#, Some("no")),
+            (r#"{"statusCode":401}"#, None),
             ("<html>no</html>", None),
         ] {
             assert_eq!(complaint(body.as_bytes()).as_deref(), expected, "{body}");

@@ -1,9 +1,12 @@
 //! The body of a Chat Completions request, borrowed from the prompt.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Settings;
+use super::models::{reasons, refuses_stop_words};
+use super::{Dialect, Settings};
 use crate::model::{
     ChatRequest, ModelMessage, OutputSchema, Part, Speaker, ToolCall, ToolChoice, ToolDefinition,
 };
@@ -36,6 +39,10 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safe_prompt: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -53,7 +60,7 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Called<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -74,12 +81,13 @@ enum ContentPart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
-    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 struct Called<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: CalledFunction<'a>,
 }
@@ -134,39 +142,46 @@ struct Schema<'a> {
 /// Puts the node's settings and the prompt into one body.
 pub(super) fn write<'a>(
     settings: &'a Settings,
+    dialect: Dialect,
     request: &'a ChatRequest,
     stream: bool,
 ) -> Body<'a> {
-    let tools = request.tools.iter().map(|tool| self::tool(tool, settings.strict_tools));
     let reasons = reasons(&settings.model);
+    let sampled = |setting: Option<f64>| setting.filter(|_| !reasons);
+    let tools = request.tools.iter().map(|tool| self::tool(tool, settings.strict_tools));
+    let messages = request.messages.iter().map(|message| self::message(message, dialect));
     Body {
         model: &settings.model,
-        messages: request.messages.iter().map(message).collect(),
-        temperature: settings.temperature,
+        messages: messages.collect(),
+        temperature: sampled(settings.temperature),
         max_tokens: settings.max_tokens.filter(|_| !reasons),
         max_completion_tokens: settings.max_tokens.filter(|_| reasons),
-        top_p: settings.top_p,
-        frequency_penalty: settings.frequency_penalty,
-        presence_penalty: settings.presence_penalty,
-        stop: settings.stop.iter().chain(&request.stop).map(String::as_str).collect(),
+        top_p: sampled(settings.top_p),
+        frequency_penalty: sampled(settings.frequency_penalty),
+        presence_penalty: sampled(settings.presence_penalty),
+        stop: stop(settings, request),
         reasoning_effort: settings.reasoning_effort.as_deref(),
         tools: tools.collect(),
-        tool_choice: choice(request),
+        tool_choice: choice(request, dialect),
         response_format: request.output_schema.as_ref().map(format),
+        random_seed: settings.random_seed,
+        safe_prompt: settings.safe_prompt.then_some(true),
         stream: stream.then_some(true),
-        stream_options: stream.then_some(StreamOptions { include_usage: true }),
+        stream_options: (stream && dialect.asks_for_usage())
+            .then_some(StreamOptions { include_usage: true }),
     }
 }
 
-/// Whether OpenAI refuses `max_tokens` for this model: the o series and gpt-5
-/// count their reasoning too, by a limit of another name.
-fn reasons(model: &str) -> bool {
-    let o_series = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    model.strip_prefix('o').is_some_and(o_series)
-        || (model.starts_with("gpt-5") && !model.starts_with("gpt-5-chat"))
+fn stop<'a>(settings: &'a Settings, request: &'a ChatRequest) -> Vec<&'a str> {
+    if refuses_stop_words(&settings.model) {
+        return Vec::new();
+    }
+    settings.stop.iter().chain(&request.stop).map(String::as_str).collect()
 }
 
-fn message(message: &ModelMessage) -> Message<'_> {
+fn message(message: &ModelMessage, dialect: Dialect) -> Message<'_> {
+    // Mistral refuses a message that both says something and calls tools.
+    let only_calls = dialect == Dialect::Mistral && !message.tool_calls.is_empty();
     Message {
         role: match message.speaker {
             Speaker::System => "system",
@@ -174,9 +189,9 @@ fn message(message: &ModelMessage) -> Message<'_> {
             Speaker::Assistant => "assistant",
             Speaker::Tool => "tool",
         },
-        content: content(message),
-        tool_calls: message.tool_calls.iter().map(called).collect(),
-        tool_call_id: message.tool_call_id.as_deref(),
+        content: content(message).filter(|_| !only_calls),
+        tool_calls: message.tool_calls.iter().map(|call| called(call, dialect)).collect(),
+        tool_call_id: message.tool_call_id.as_deref().map(|id| dialect.call_id(id)),
     }
 }
 
@@ -196,14 +211,14 @@ fn part(part: &Part) -> ContentPart<'_> {
     match part {
         Part::Text(text) => ContentPart::Text { text },
         Part::Image { url, detail } => {
-            ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.as_str() } }
+            ContentPart::ImageUrl { image_url: ImageUrl { url, detail: detail.word() } }
         }
     }
 }
 
-fn called(call: &ToolCall) -> Called<'_> {
+fn called(call: &ToolCall, dialect: Dialect) -> Called<'_> {
     let function = CalledFunction { name: &call.name, arguments: call.arguments.to_string() };
-    Called { id: &call.id, r#type: "function", function }
+    Called { id: dialect.call_id(&call.id), r#type: "function", function }
 }
 
 fn tool(tool: &ToolDefinition, strict: bool) -> Tool<'_> {
@@ -217,13 +232,13 @@ fn tool(tool: &ToolDefinition, strict: bool) -> Tool<'_> {
 }
 
 /// The choice of tools; a provider refuses one where there are no tools.
-fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
+fn choice(request: &ChatRequest, dialect: Dialect) -> Option<Choice<'_>> {
     if request.tools.is_empty() {
         return None;
     }
     match &request.tool_choice {
         ToolChoice::Auto => None,
-        ToolChoice::Required => Some(Choice::Word("required")),
+        ToolChoice::Required => Some(Choice::Word(dialect.any_tool())),
         ToolChoice::None => Some(Choice::Word("none")),
         ToolChoice::Named(name) => {
             Some(Choice::Named { r#type: "function", function: Named { name } })
@@ -238,25 +253,58 @@ fn format(schema: &OutputSchema) -> Format<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn the_limit_of_tokens_has_the_name_that_the_model_takes() {
-        for (model, key) in [
-            ("gpt-4o", "max_tokens"),
-            ("o3-mini", "max_completion_tokens"),
-            ("gpt-5-mini", "max_completion_tokens"),
-            ("gpt-5-chat-latest", "max_tokens"),
-            ("olmo-2", "max_tokens"),
-        ] {
-            let settings =
-                Settings { model: model.to_owned(), max_tokens: Some(9), ..Settings::default() };
-            let request = ChatRequest::default();
-
-            let body = serde_json::to_value(write(&settings, &request, false)).unwrap();
-
-            let expected = serde_json::json!({ "model": model, "messages": [], key: 9 });
-            assert_eq!(body, expected);
+    fn a_model_that_reasons_gets_its_own_limit_and_nothing_of_sampling() {
+        let settings = |model: &str| Settings {
+            model: model.to_owned(),
+            temperature: Some(0.5),
+            max_tokens: Some(9),
+            top_p: Some(0.5),
+            frequency_penalty: Some(1.0),
+            presence_penalty: Some(1.0),
+            ..Settings::default()
+        };
+        for model in ["o3-mini", "gpt-5-mini"] {
+            let expected = json!({ "model": model, "messages": [], "max_completion_tokens": 9 });
+            assert_eq!(body(&settings(model), Dialect::OpenAi, false), expected);
         }
+        let expected = json!({
+            "model": "gpt-4o", "messages": [], "temperature": 0.5, "max_tokens": 9,
+            "top_p": 0.5, "frequency_penalty": 1.0, "presence_penalty": 1.0,
+        });
+        assert_eq!(body(&settings("gpt-4o"), Dialect::OpenAi, false), expected);
+    }
+
+    #[test]
+    fn stop_words_go_to_models_that_take_them() {
+        for (model, is_sent) in [("gpt-4o", true), ("o1", true), ("gpt-5", false)] {
+            let stop = vec!["END".to_owned()];
+            let settings = Settings { model: model.to_owned(), stop, ..Settings::default() };
+            let body = body(&settings, Dialect::OpenAi, false);
+            assert_eq!(body.get("stop").is_some(), is_sent, "{model}");
+        }
+    }
+
+    #[test]
+    fn only_who_can_is_asked_for_the_usage_of_a_stream() {
+        for (dialect, is_asked) in [
+            (Dialect::OpenAi, true),
+            (Dialect::Azure { counts_streams: true }, true),
+            (Dialect::Azure { counts_streams: false }, false),
+            (Dialect::Mistral, false),
+        ] {
+            let body = body(&Settings::default(), dialect, true);
+            assert_eq!(body["stream"], json!(true));
+            assert_eq!(body.get("stream_options").is_some(), is_asked, "{dialect:?}");
+        }
+    }
+
+    fn body(settings: &Settings, dialect: Dialect, stream: bool) -> Value {
+        let request = ChatRequest::default();
+        serde_json::to_value(write(settings, dialect, &request, stream)).unwrap()
     }
 }

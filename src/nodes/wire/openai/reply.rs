@@ -1,10 +1,12 @@
 //! Replies of Chat Completions. A reply that comes whole is read as a stream
 //! of one chunk.
 
+use std::borrow::Cow;
+
 use parlor_schemas::Usage;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use super::content::Words;
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason};
 use crate::wire::calls::{CallFragments, Fragment};
@@ -18,7 +20,7 @@ struct Completion<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<Tokens>,
-    error: Option<IgnoredAny>,
+    error: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -32,10 +34,10 @@ struct Choice<'a> {
 #[derive(Deserialize)]
 struct Delta<'a> {
     #[serde(borrow)]
-    content: Option<Text<'a>>,
+    content: Option<Words<'a>>,
     /// Stands in place of the content when the model declines a schema.
     #[serde(borrow)]
-    refusal: Option<Text<'a>>,
+    refusal: Option<Words<'a>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<CallPiece<'a>>>,
 }
@@ -63,6 +65,8 @@ enum Finish {
     /// Some servers send an empty reason until there is one.
     #[serde(rename = "")]
     NotYet,
+    /// Mistral tells its own limit from the caller's.
+    #[serde(alias = "model_length")]
     Length,
     ToolCalls,
     FunctionCall,
@@ -116,10 +120,14 @@ pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError
 fn parse<'a>(json: &'a [u8], call: &Call<'_>) -> Result<Completion<'a>, NodeError> {
     let completion: Completion<'a> = serde_json::from_slice(json)
         .map_err(|_| call.broken("sent an answer that is no valid JSON"))?;
-    if completion.error.is_some() {
-        // The status line said success before the error was known.
+    if let Some(error) = &completion.error {
+        // The status line said success before the error was known. OpenRouter
+        // says in the error which status it would have been.
+        let status = error.get("code").and_then(serde_json::Value::as_u64);
+        let status = status.and_then(|code| u16::try_from(code).ok());
+        let status = status.filter(|code| (400..600).contains(code)).unwrap_or(500);
         let message = complaint(json).unwrap_or_else(|| "an error without a message".to_owned());
-        return Err(call.status(500, &message, None));
+        return Err(call.status(status, &message, None));
     }
     Ok(completion)
 }
@@ -141,7 +149,7 @@ impl Answer {
         &mut self,
         chunk: Completion<'a>,
         call: &Call<'_>,
-    ) -> Result<Option<Text<'a>>, NodeError> {
+    ) -> Result<Option<Cow<'a, str>>, NodeError> {
         if let Some(tokens) = chunk.usage {
             self.usage = Usage {
                 input_tokens: tokens.prompt_tokens.unwrap_or_default(),
@@ -157,7 +165,7 @@ impl Answer {
             self.add_call(&piece, call)?;
         }
         self.is_refused |= delta.refusal.is_some();
-        let text = delta.content.or(delta.refusal);
+        let text = delta.content.or(delta.refusal).map(|words| words.0);
         self.text.push_str(text.as_deref().unwrap_or_default());
         Ok(text)
     }

@@ -123,7 +123,7 @@ async fn find(state: &AppState, message: Uuid) -> Result<ChatMessage, ApiError> 
 }
 
 /// A message that was found, by its typed ids.
-fn rated(message: ChatMessage) -> Result<RatedMessage, ApiError> {
+pub(super) fn rated(message: ChatMessage) -> Result<RatedMessage, ApiError> {
     let unusable = |error: parlor_schemas::IdError| ApiError::bad(error.to_string());
     let chat_id = ChatId::parse(&message.chat_id).map_err(unusable)?;
     let session = message.session_id.as_deref().unwrap_or(&message.chat_id);

@@ -190,12 +190,12 @@ mod tests {
                 ("OPTIONS", "/api/v1/leads/"),
                 ("PUT", "/api/v1/chatmessage/abort/{id}/{chat}"),
                 ("OPTIONS", "/api/v1/chatmessage/abort/{id}/{chat}"),
-                ("GET", "/api/v1/node-icon/{name}"),
-                ("GET", "/api/v1/components-credentials-icon/{name}"),
                 ("GET", "/api/v1/get-upload-file"),
                 ("OPTIONS", "/api/v1/get-upload-file"),
                 ("POST", "/api/v1/attachments/{id}/{chatId}"),
                 ("OPTIONS", "/api/v1/attachments/{id}/{chatId}"),
+                ("GET", "/api/v1/node-icon/{name}"),
+                ("GET", "/api/v1/components-credentials-icon/{name}"),
             ]
         );
     }

@@ -4,12 +4,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::api_key::KeyDigest;
+use parlor_schemas::feedback::{Feedback, Lead};
 use parlor_schemas::{ApiKey, Chatflow, Credential, ErrorCode, Variable};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::body;
 use super::error::ApiError;
+use super::feedback;
 use super::state::AppState;
 use crate::flow::file;
 use crate::store::Store;
@@ -24,13 +26,18 @@ enum Row {
     Variable(Variable),
     /// With the SHA-256 of the key in place of the key.
     ApiKey(ApiKey),
+    /// On a message that is stored.
+    Feedback(Feedback),
+    /// Of a chatflow that is stored.
+    Lead(Lead),
 }
 
 /// Stores a row whose id is free: `{"outcome": "stored"}`, or `"exists"` where
 /// it is taken and nothing was changed.
 ///
 /// # Errors
-/// 400 for what is no row; 409 for a key that is stored under another id.
+/// 400 for what is no row; 409 for a key that is stored under another id, and
+/// for feedback or a lead without its message or chatflow.
 #[utoipa::path(
     post, path = "/api/v1/rows/import", tag = "Server",
     request_body(content = serde_json::Value, description = "`{kind, row}`"),
@@ -46,8 +53,12 @@ pub async fn import(
     let unreadable = |_| ApiError::bad("the body is no row of a known kind: {kind, row}");
     let row: Row = serde_json::from_value(body).map_err(unreadable)?;
     check(&row)?;
-    let is_new = state.write(move |store| Ok(put(store, &row))).await?;
-    let outcome = if is_new? { "stored" } else { "exists" };
+    let is_new = match row {
+        Row::Feedback(row) => put_feedback(&state.store, row).await?,
+        Row::Lead(row) => put_lead(&state.store, row).await?,
+        row => state.write(move |store| Ok(put(store, &row))).await??,
+    };
+    let outcome = if is_new { "stored" } else { "exists" };
     Ok(HttpResponse::Ok().json(json!({"outcome": outcome})))
 }
 
@@ -74,7 +85,7 @@ fn check(row: &Row) -> Result<(), ApiError> {
             }
             Ok(())
         }
-        Row::Credential(_) | Row::Variable(_) => Ok(()),
+        Row::Credential(_) | Row::Variable(_) | Row::Feedback(_) | Row::Lead(_) => Ok(()),
     }
 }
 
@@ -99,4 +110,27 @@ fn put(store: &Store, row: &Row) -> Result<bool, ApiError> {
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Stores feedback on a message that is here; false where its id is taken.
+async fn put_feedback(store: &Store, row: Feedback) -> Result<bool, ApiError> {
+    let message = store.history().message(row.message_id).await?;
+    let message = message.ok_or_else(|| conflict("their message is not here"))?;
+    let message = feedback::rated(message)?;
+    if (message.key.chatflow, &message.chat_id) != (row.chatflowid, &row.chat_id) {
+        return Err(conflict("their message belongs to another chat"));
+    }
+    Ok(store.feedback().adopt(message.key.session, row).await?.is_some())
+}
+
+/// Stores a lead of a chatflow that is here; false where its id is taken.
+async fn put_lead(store: &Store, row: Lead) -> Result<bool, ApiError> {
+    if store.chatflows().get(row.chatflowid)?.is_none() {
+        return Err(conflict("their chatflow is not here"));
+    }
+    Ok(store.leads().adopt(row).await?.is_some())
+}
+
+fn conflict(why: &str) -> ApiError {
+    ApiError::new(ErrorCode::Conflict, why)
 }

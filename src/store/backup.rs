@@ -2,7 +2,8 @@
 //!
 //! A backup holds every turn that was acknowledged before it began and no
 //! later one, none of them by half, and all other rows as they were at that
-//! moment. What is deleted while it is read may or may not be in it.
+//! moment. What is deleted while it is read may or may not be in it, and so
+//! may a message that an import puts back into a turn.
 
 use std::sync::Arc;
 
@@ -123,14 +124,22 @@ fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page
     Ok((items, n_damaged, next))
 }
 
-/// A turn's bytes. One that lost a message between the reading of its parts is
-/// whole when it is read anew; one that is gone then is deleted.
+/// A turn's bytes. One that lost or got a message between the reading of its
+/// parts is whole when it is read anew; one that is gone then is deleted.
 fn record(tree: &sled::Tree, place: TurnPlace, head: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-    match rows::payload(tree, place, head) {
-        Err(StoreError::DamagedRecord { .. }) => {
-            let head = tree.get(keys::turn(place)).map_err(StoreError::read)?;
-            head.map(|head| rows::payload(tree, place, &head)).transpose()
+    let mut head = sled::IVec::from(head);
+    loop {
+        match rows::payload(tree, place, &head) {
+            Err(StoreError::DamagedRecord { what, why }) => {
+                match tree.get(keys::turn(place)).map_err(StoreError::read)? {
+                    None => return Ok(None),
+                    Some(now) if now == head => {
+                        return Err(StoreError::DamagedRecord { what, why });
+                    }
+                    Some(now) => head = now,
+                }
+            }
+            other => return other.map(Some),
         }
-        other => other.map(Some),
     }
 }

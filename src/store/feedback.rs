@@ -117,6 +117,28 @@ impl Feedbacks {
         stored.map(|stored| stored.feedback).ok_or(StoreError::NotStored)
     }
 
+    /// Stores feedback as it is, on a message of this session; `None` where its
+    /// id is taken, and nothing changes then.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the message has other feedback.
+    pub async fn adopt(
+        &self,
+        session_id: SessionId,
+        feedback: Feedback,
+    ) -> Result<Option<Feedback>, StoreError> {
+        let decide = move |table: &IndexedTable<Stored>| {
+            if table.get(feedback.id)?.is_some() {
+                return Ok(None);
+            }
+            if table.of_message(feedback.message_id)?.is_some() {
+                return Err(StoreError::Conflict("their message has other feedback here"));
+            }
+            Ok(Some(Stored { feedback, session_id }))
+        };
+        Ok(self.table.change(decide).await?.map(|stored| stored.feedback))
+    }
+
     /// Changes what is given of a row; `None` where there is none.
     pub async fn update(
         &self,

@@ -17,7 +17,7 @@ use super::parcel;
 use super::queue::{Job, Queue};
 use super::rows::Changes;
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// Rows that one batch deletes: sled frees what a batch replaced at a bounded
 /// rate per batch, so that long ones pile up memory.
@@ -219,10 +219,10 @@ fn added<T: Indexed>(row: &T) -> Result<Changes, StoreError> {
     Ok(changes)
 }
 
-fn row_key(id: &Uuid) -> Vec<u8> {
+pub(super) fn row_key(id: &Uuid) -> Vec<u8> {
     [b"r", id.as_bytes().as_slice()].concat()
 }
 
-fn part_key(id: &Uuid, number: u16) -> Vec<u8> {
+pub(super) fn part_key(id: &Uuid, number: u16) -> Vec<u8> {
     [row_key(id).as_slice(), &number.to_be_bytes()].concat()
 }

@@ -48,6 +48,16 @@ impl Leads {
         stored.ok_or(StoreError::NotStored)
     }
 
+    /// Stores a lead as it is; `None` where its id is taken, and nothing
+    /// changes then.
+    pub async fn adopt(&self, lead: Lead) -> Result<Option<Lead>, StoreError> {
+        let decide = move |table: &IndexedTable<Lead>| {
+            let is_free = table.get(lead.id)?.is_none();
+            Ok(is_free.then_some(lead))
+        };
+        self.table.change(decide).await
+    }
+
     /// One page of a chatflow's leads, or of one chat's.
     pub async fn page(
         &self,

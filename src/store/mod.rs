@@ -63,6 +63,7 @@ mod tidy;
 mod variables;
 mod verify;
 mod verify_archive;
+mod verify_rows;
 mod verify_turns;
 mod walk;
 mod watch;
@@ -106,9 +107,6 @@ const META: &str = "meta";
 /// The small trees, all of them tables. Who adds one adds it here, so that it
 /// is verified; a backup holds every tree.
 const TABLES: [&str; 5] = ["api_keys", "bindings", "chatflows", "credentials", "variables"];
-
-/// The trees of rows in great numbers, each an indexed table; verified likewise.
-const INDEXED: [&str; 2] = ["feedback", "leads"];
 
 const FORMAT_KEY: &[u8] = b"format";
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use parlor_schemas::feedback::Lead;
 use serde::{Deserialize, Serialize};
 
 use super::deletions::Deletions;
@@ -14,7 +15,7 @@ use super::error::StoreError;
 use super::history::History;
 use super::lock::{FolderLock, make_private_folder};
 use super::verify_turns::Check;
-use super::{FORMAT_KEY, HISTORY, META, TABLES, table};
+use super::{FORMAT_KEY, HISTORY, META, TABLES, feedback, table, verify_rows};
 
 /// Keys that are looked at before somebody else may have the disk.
 const KEYS_A_SLICE: usize = 512;
@@ -140,8 +141,13 @@ impl History {
 
 fn verify_tables(disk: &Disk, found: &mut Verification) -> Result<(), StoreError> {
     for name in disk.tree_names()? {
-        if TABLES.contains(&name.as_str()) {
-            table::verify(&disk.tree(&name)?, &name, found)?;
+        let tree = disk.tree(&name)?;
+        match name.as_str() {
+            HISTORY | META => {}
+            "feedback" => verify_rows::verify::<feedback::Stored>(&tree, &name, found)?,
+            "leads" => verify_rows::verify::<Lead>(&tree, &name, found)?,
+            table if TABLES.contains(&table) => table::verify(&tree, &name, found)?,
+            _ => found.note("unknownTree", "trees that this version does not know", name),
         }
     }
     Ok(())

@@ -282,3 +282,90 @@ async fn a_folder_without_a_server_is_filled_and_served_afterwards() {
     assert_eq!(rows(&server, FLOW, "sessionId=ann").await.len(), 6);
     server.ask(FLOW, &json!({"question": "Hi"})).await.expect(200);
 }
+
+/// Feedback on an answer of ann's, and leads.
+fn add_feedback(flowise: &Flowise) {
+    let row = |n: u32, turn: u32, rating: &str| {
+        json!({
+            "id": format!("f0000000-0000-4000-8000-{n:012}"), "chatflowid": FLOW, "chatId": "ann",
+            "messageId": message_id(1, turn), "rating": rating, "content": format!("word {n}"),
+            "createdDate": "2025-03-04 06:00:00.250",
+        })
+    };
+    flowise.insert("chat_message_feedback", &row(0, 0, "THUMBS_UP"));
+    flowise.insert("chat_message_feedback", &row(1, 2, "THUMBS_DOWN"));
+    // Of an answer that was deleted.
+    flowise.insert("chat_message_feedback", &row(2, 99, "THUMBS_UP"));
+    let lead = |id: &str, flow: &str| {
+        json!({
+            "id": id, "chatflowid": flow, "chatId": "ann", "name": "Ann", "email": "ann@b.example",
+            "phone": "0047 1", "createdDate": "2025-03-04 06:00:01.500",
+        })
+    };
+    flowise.insert("lead", &lead("e0000000-0000-4000-8000-000000000000", FLOW));
+    let gone = "d4d84c37-3f57-4c00-841d-17f95e783c4d";
+    flowise.insert("lead", &lead("e0000000-0000-4000-8000-000000000001", gone));
+}
+
+#[tokio::test]
+async fn feedback_comes_with_its_messages_and_leads_with_their_chatflows() {
+    let (server, model) = with_model().await;
+    let flowise = installation(Version::V2_2_8, &model.basepath());
+    add_feedback(&flowise);
+    let (complete, report) = migrate(&server, &flowise, &[]);
+    assert!(!complete, "{report}");
+    assert_eq!(counts(&report, "feedback"), [3, 2, 0, 1]);
+    assert_eq!(counts(&report, "leads"), [2, 1, 0, 1]);
+    for word in ["their message is not here", "their chatflow is not here"] {
+        assert!(report.to_string().contains(word), "{word}: {report}");
+    }
+    let list = async |path: &str| {
+        let path = format!("/api/v1/{path}/{FLOW}?chatId=ann");
+        server.operator().get(&path).await.expect(200).json()
+    };
+    let feedback = list("feedback").await;
+    let expected = json!({
+        "id": "f0000000-0000-4000-8000-000000000001", "chatflowid": FLOW, "chatId": "ann",
+        "messageId": message_id(1, 2), "rating": "THUMBS_DOWN", "content": "word 1",
+        "createdDate": "2025-03-04T06:00:00.250Z",
+    });
+    assert_eq!((feedback.as_array().unwrap().len(), &feedback[1]), (2, &expected));
+    let expected = json!([{
+        "id": "e0000000-0000-4000-8000-000000000000", "chatflowid": FLOW, "chatId": "ann",
+        "name": "Ann", "email": "ann@b.example", "phone": "0047 1",
+        "createdDate": "2025-03-04T06:00:01.500Z",
+    }]);
+    assert_eq!(list("leads").await, expected);
+    let rated = rows(&server, FLOW, "sessionId=ann&feedback=true").await;
+    assert_eq!(rated[1]["feedback"]["content"], "word 0", "{rated:?}");
+    let (_, report) = migrate(&server, &flowise, &[]);
+    assert_eq!(counts(&report, "feedback"), [3, 0, 2, 1]);
+    assert_eq!(counts(&report, "leads"), [2, 0, 1, 1]);
+    assert_eq!(list("feedback").await, feedback);
+    // It goes with its session, like feedback that was given here.
+    let path = format!("/api/v1/chatmessage/{FLOW}?sessionId=ann");
+    server.operator().delete(&path).await.expect(200);
+    assert_eq!(list("feedback").await, json!([]));
+}
+
+#[tokio::test]
+async fn feedback_that_fits_no_message_here_is_refused() {
+    let (server, model) = with_model().await;
+    let flowise = installation(Version::V2_2_8, &model.basepath());
+    migrate(&server, &flowise, &[]);
+    let import = async |id: u32, chat: &str, turn: u32| {
+        let row = json!({
+            "id": format!("f0000000-0000-4000-8000-{id:012}"), "chatflowid": FLOW, "chatId": chat,
+            "messageId": message_id(1, turn), "rating": null, "content": "x",
+            "createdDate": "2025-03-04T06:00:00.250Z",
+        });
+        let body = json!({"kind": "feedback", "row": row});
+        server.operator().post("/api/v1/rows/import", &body).await
+    };
+    import(0, "ann", 7).await.expect(409);
+    import(0, "bob", 0).await.expect(409);
+    assert_eq!(import(0, "ann", 0).await.expect(200).json()["outcome"], "stored");
+    assert_eq!(import(0, "ann", 1).await.expect(200).json()["outcome"], "exists");
+    let reply = import(1, "ann", 0).await.expect(409);
+    assert!(reply.body.contains("has other feedback"), "{reply:?}");
+}

@@ -14,9 +14,7 @@ use super::{messages, rows};
 use crate::flow::{file, plan};
 
 /// Tables that Parlor has no place for, and why.
-const WITHOUT_PLACE: [(&str, &str, &str); 9] = [
-    ("feedback", "chat_message_feedback", "there is no place for them yet"),
-    ("leads", "lead", "there is no place for them yet"),
+const WITHOUT_PLACE: [(&str, &str, &str); 7] = [
     ("tools", "tool", "tools that are written in JavaScript do not run here"),
     ("assistants", "assistant", "assistants of their own are not supported; chatflows are"),
     ("document stores", "document_store", "there are none here; their chunks stay where they are"),
@@ -57,6 +55,8 @@ impl<'a> Mover<'a> {
         let (database, notes) = (&self.source.database, &mut self.report.notes);
         let history = messages::run(database, &self.sink, &self.flows, notes).await?;
         self.report.kinds.push(history);
+        self.of_chats("feedback", "chat_message_feedback", rows::feedback).await?;
+        self.of_chats("leads", "lead", rows::lead).await?;
         for (kind, table, why) in WITHOUT_PLACE {
             self.without_place(kind, table, why)?;
         }
@@ -157,6 +157,34 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
+    /// Moves what people said and left in chats, of chatflows that are here.
+    async fn of_chats(
+        &mut self,
+        name: &'static str,
+        table: &str,
+        row_of: fn(&Record) -> (&'static str, Value),
+    ) -> anyhow::Result<()> {
+        let places = self.source.database.places(table)?;
+        let mut kind = Kind::new(name, places.len() as u64);
+        for place in places {
+            let record = self.source.database.record(table, place)?;
+            let flow = text(&record, "chatflowid").map(str::to_lowercase);
+            if flow.is_none_or(|flow| !self.flows.contains(&flow)) {
+                kind.leave(1, "their chatflow is not here");
+                continue;
+            }
+            let (name, row) = row_of(&record);
+            let is_id = |id: &str| Uuid::try_parse(id).is_ok();
+            if !row["messageId"].as_str().is_none_or(is_id) {
+                kind.leave(1, "their message is not here");
+                continue;
+            }
+            self.put(&mut kind, name, row).await?;
+        }
+        self.report.kinds.push(kind);
+        Ok(())
+    }
+
     /// What a chatflow still needs before it answers as it did.
     fn note_on(&self, record: &Record, row: &Value, flow: &FlowData) -> Option<String> {
         let mut needs = Vec::new();
@@ -202,7 +230,7 @@ impl<'a> Mover<'a> {
     /// Counts the rows of a table that stays behind.
     fn without_place(&mut self, kind: &'static str, table: &str, why: &str) -> anyhow::Result<()> {
         let n_rows = self.source.database.count(table)?;
-        let is_usual = matches!(kind, "feedback" | "leads" | "tools" | "assistants");
+        let is_usual = matches!(kind, "tools" | "assistants");
         if n_rows > 0 || is_usual {
             self.report.kinds.push(Kind::without_place(kind, n_rows, why));
         }

@@ -1,7 +1,8 @@
-//! The rows of Flowise as those of Parlor: chatflows, credentials, variables
-//! and API keys.
+//! The rows of Flowise as those of Parlor: chatflows, credentials, variables,
+//! API keys, feedback and leads.
 
 use parlor_schemas::Timestamp;
+use parlor_schemas::feedback::Rating;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -66,6 +67,35 @@ pub(super) fn variable(record: &Record) -> Value {
         "createdDate": date(record, "createdDate"),
         "updatedDate": date(record, "updatedDate"),
     })
+}
+
+/// Feedback on a message, and the name of the kind. A rating that is no thumb
+/// is none.
+pub(super) fn feedback(record: &Record) -> (&'static str, Value) {
+    let row = json!({
+        "id": text(record, "id"),
+        "chatflowid": text(record, "chatflowid"),
+        "chatId": text(record, "chatId"),
+        "messageId": text(record, "messageId"),
+        "rating": text(record, "rating").and_then(Rating::parse),
+        "content": text(record, "content"),
+        "createdDate": date(record, "createdDate"),
+    });
+    ("feedback", row)
+}
+
+/// A lead, and the name of the kind.
+pub(super) fn lead(record: &Record) -> (&'static str, Value) {
+    let row = json!({
+        "id": text(record, "id"),
+        "chatflowid": text(record, "chatflowid"),
+        "chatId": text(record, "chatId"),
+        "name": text(record, "name"),
+        "email": text(record, "email"),
+        "phone": text(record, "phone"),
+        "createdDate": date(record, "createdDate"),
+    });
+    ("lead", row)
 }
 
 /// An API key by its digest; the key itself does not leave this process.

@@ -126,6 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_another_chat_of_the_session_is_not_joined() {
+        let in_chat = |mut half: HalfTurn, chat: &str| {
+            half.body.chat_id = parlor_schemas::ChatId::parse(chat).unwrap();
+            half
+        };
+        let mut pairing = Pairing::default();
+        assert!(pairing.take(in_chat(half("a", "userMessage", None), "one")).is_empty());
+        let ready = pairing.take(in_chat(half("a", "apiMessage", None), "two"));
+        assert_eq!(shown(ready), [("a".to_owned(), 1), ("a".to_owned(), 1)]);
+    }
+
+    #[test]
     fn no_more_questions_wait_than_are_allowed() {
         let mut pairing = Pairing::default();
         for n in 0..=MAX_WAITING {

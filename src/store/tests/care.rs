@@ -1,7 +1,11 @@
 use parlor_actors::ports::HistoryStore;
-use parlor_schemas::{ChatflowId, Halves, Timestamp, VariableType};
+use parlor_schemas::feedback::{Lead, Rating};
+use parlor_schemas::{ChatId, ChatflowId, Halves, Timestamp, VariableType};
 
-use super::super::{BackupItem, ExportQuery, ImportedTurn, Restore, StoreOptions, verify_folder};
+use super::super::{
+    BackupItem, ExportQuery, ImportedTurn, RatedMessage, Restore, RowPageQuery, StoreOptions,
+    verify_folder,
+};
 use super::*;
 
 async fn exported(history: &History, query: ExportQuery) -> Vec<(SessionKey, Turn)> {
@@ -171,7 +175,11 @@ async fn a_half_turn_can_be_exported_and_imported() {
     let turns = exported(store.history(), ExportQuery::default()).await;
     let (_other_folder, other) = open();
     assert_eq!(other.history().import(imported(&turns)).await.unwrap(), 3);
-    assert_eq!(exported(other.history(), ExportQuery::default()).await, turns);
+    let again = exported(other.history(), ExportQuery::default()).await;
+    let shown = |turns: &[(SessionKey, Turn)]| -> Vec<_> {
+        turns.iter().map(|(key, turn)| (turn.seq, turn.messages(key))).collect()
+    };
+    assert_eq!(shown(&again), shown(&turns));
     assert_clean(other.history()).await;
 }
 
@@ -352,17 +360,116 @@ fn verifying_a_folder_without_a_store_makes_none() {
     assert!(!folder.path().join("nothing").exists());
 }
 
-#[test]
-fn every_small_table_is_known_to_backups_and_verification() {
+/// A store with one rated turn and one lead of its chatflow.
+async fn with_feedback() -> (TempDir, Store, ChatflowId) {
+    let (folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    append_all(store.history(), &key, 1).await;
+    let message = messages_of(store.history(), &key, Order::Ascending).await[1].id;
+    let chat_id = ChatId::from(&key.session);
+    let rated = RatedMessage { id: message, key: key.clone(), chat_id: chat_id.clone() };
+    let words = Some("🦊".repeat(5_000));
+    store.feedback().rate(rated, Some(Rating::ThumbsUp), words).await.unwrap();
+    let lead = Lead {
+        id: Uuid::new_v4(),
+        name: None,
+        email: None,
+        phone: None,
+        chatflowid: key.chatflow,
+        chat_id,
+        created_date: Timestamp::now(),
+    };
+    store.leads().put(lead).await.unwrap();
+    (folder, store, key.chatflow)
+}
+
+#[tokio::test]
+async fn feedback_and_leads_are_in_a_backup_with_all_that_leads_to_them() {
+    let (_folder, store, flow) = with_feedback().await;
+    let (_other_folder, other) = restored(backed_up(&store, async || ()).await);
+    assert_clean(other.history()).await;
+    let query = RowPageQuery { limit: 10, ..Default::default() };
+    let of = async |store: &Store| {
+        let feedback = store.feedback().page(flow, None, query).await.unwrap().rows;
+        (feedback, store.leads().page(flow, None, query).await.unwrap().rows)
+    };
+    assert_eq!(of(&other).await, of(&store).await);
+    assert_eq!(of(&other).await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn verifying_names_rows_of_feedback_that_are_damaged_or_cannot_be_found() {
+    for (damage, expected) in [(0, "damagedRow"), (1, "unlistedRow"), (2, "danglingListing")] {
+        let (_folder, store, _) = with_feedback().await;
+        assert_clean(store.history()).await;
+        let tree = store.history().disk.tree("feedback").unwrap();
+        let nth = |prefix: u8, n: usize| tree.scan_prefix([prefix]).nth(n).unwrap().unwrap();
+        match damage {
+            0 => {
+                let (key, mut part) = nth(b'r', 1);
+                part[3] ^= 1;
+                tree.insert(key, part).unwrap();
+            }
+            1 => drop(tree.remove(nth(b'c', 0).0).unwrap()),
+            _ => {
+                let (key, value) = nth(b'm', 0);
+                tree.insert([b"m", Uuid::new_v4().as_bytes().as_slice()].concat(), value).unwrap();
+                tree.remove(key).unwrap();
+                let (key, _) = nth(b'd', 0);
+                let mut elsewhere = key.to_vec();
+                *elsewhere.last_mut().unwrap() ^= 1;
+                tree.insert(elsewhere, b"").unwrap();
+            }
+        }
+        let found = store.history().verify().await.unwrap();
+        let kinds: Vec<_> = found.problems.iter().map(|found| found.kind.as_str()).collect();
+        assert!(kinds.contains(&expected), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_while_single_messages_are_deleted() {
     let (_folder, store) = open();
+    let flow = ChatflowId::random();
+    let names: Vec<_> = (0..8).map(|n| key(flow, &format!("s{n}"))).collect();
+    for name in &names {
+        for seq in 0..12 {
+            // Several parts, so that one of them may change under its reader.
+            let body = parlor_schemas::NewTurn { answer: "x".repeat(60_000), ..turn(name, seq) };
+            store.history().append(appending(name, seq, 0, body)).await.unwrap();
+        }
+    }
+    let history = store.history().clone();
+    let deleting = tokio::spawn(async move {
+        for seq in 0..12 {
+            let at = Some(turn(&key(flow, "s0"), seq).answered_at);
+            let filter = MessageFilter { from: at, to: at, ..Default::default() };
+            assert_eq!(history.delete_messages(flow, filter).await.unwrap(), 8);
+        }
+    });
+    while !deleting.is_finished() {
+        let (_other_folder, other) = restored(backed_up(&store, async || ()).await);
+        assert_clean(other.history()).await;
+        for name in &names {
+            assert_eq!(questions(other.history(), name).await.len(), 12);
+        }
+    }
+    deleting.await.unwrap();
+    assert_clean(store.history()).await;
+}
+
+#[tokio::test]
+async fn every_tree_is_known_to_verification() {
+    let (_folder, store, _) = with_feedback().await;
     store.chatflows().list().unwrap();
     store.variables().list().unwrap();
     let bound = store.chatflows().bindings(ChatflowId::random());
     assert!(bound.unwrap().is_empty());
     let names = store.history().disk.tree_names().unwrap();
-    let known = |name: &String| {
-        super::super::TABLES.contains(&name.as_str())
-            || ["history", "meta"].contains(&name.as_str())
-    };
-    assert!(names.len() >= 7 && names.iter().all(known), "{names:?}");
+    assert!(names.len() >= 9, "{names:?}");
+    let found = store.history().verify().await.unwrap();
+    assert_eq!(found.notes, [], "a tree is not known");
+    store.history().disk.tree("news").unwrap();
+    let found = store.history().verify().await.unwrap();
+    assert_eq!(found.notes[0].examples, ["news"]);
 }

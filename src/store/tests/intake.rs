@@ -104,3 +104,65 @@ async fn turns_whose_sync_failed_are_not_there_and_come_whole_the_next_time() {
     let rows = messages_of(store.history(), &key, Order::Ascending).await;
     assert_eq!(rows.len(), 7);
 }
+
+#[tokio::test]
+async fn a_message_that_comes_back_among_new_turns_moves_none_of_them() {
+    let (folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    let turns: Vec<_> = (0..3).map(|n| whole(&key, turn(&key, n))).collect();
+    let question = Halves { question: true, answer: false };
+    let half = ImportedTurn { halves: question, ..turns[0].clone() };
+    assert_eq!(store.history().import(vec![half]).await.unwrap(), 1);
+    let [first, second, third] = turns.try_into().unwrap();
+    let mixed = vec![second, first, third];
+    assert_eq!(store.history().import(mixed.clone()).await.unwrap(), 5);
+    assert_eq!(store.history().import(mixed).await.unwrap(), 0);
+    drop(store);
+    let store = open_in(&folder);
+    assert_eq!(messages_of(store.history(), &key, Order::Ascending).await.len(), 6);
+    assert!(store.history().verify().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_message_whose_place_is_taken_stands_alone_and_none_is_lost() {
+    let (_folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    let one = whole(&key, turn(&key, 0));
+    let mut other = one.clone();
+    other.body.answer_id = uuid::Uuid::new_v4();
+    let mut third = one.clone();
+    third.body.answer_id = uuid::Uuid::new_v4();
+    let question = Halves { question: true, answer: false };
+    let half = ImportedTurn { halves: question, ..one.clone() };
+    store.history().import(vec![half]).await.unwrap();
+    assert_eq!(store.history().import(vec![one.clone(), other.clone()]).await.unwrap(), 2);
+    assert_eq!(store.history().import(vec![third.clone()]).await.unwrap(), 1);
+    for id in [&one, &other, &third].map(|turn| turn.body.answer_id) {
+        assert_eq!(store.history().message(id).await.unwrap().unwrap().id, id);
+    }
+    assert!(store.history().verify().await.unwrap().is_clean());
+    assert_eq!(store.history().delete_session(key.clone()).await.unwrap(), 4);
+    assert_eq!(n_rows(store.history()), 0);
+}
+
+#[tokio::test]
+async fn after_an_import_that_is_refused_no_two_conversations_become_one() {
+    let (folder, store) = open();
+    let flow = ChatflowId::random();
+    let (refused, before) = (key(flow, "refused"), key(flow, "before"));
+    let huge = NewTurn { answer: "x".repeat(33 * 1024 * 1024), ..turn(&refused, 1) };
+    let turns = vec![whole(&refused, turn(&refused, 0)), whole(&refused, huge)];
+    let error = store.history().import(turns).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge(_)), "{error}");
+    append(store.history(), &before, 0).await.unwrap();
+    drop(store);
+    let store = open_in(&folder);
+    let after = key(flow, "after");
+    for n in 0..2 {
+        append(store.history(), &after, n).await.unwrap();
+    }
+    assert_eq!(questions(store.history(), &before).await, ["before asks 0"]);
+    assert_eq!(questions(store.history(), &after).await, ["after asks 0", "after asks 1"]);
+    assert_eq!(questions(store.history(), &refused).await, Vec::<String>::new());
+    assert!(store.history().verify().await.unwrap().is_clean());
+}

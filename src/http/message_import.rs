@@ -57,7 +57,7 @@ const ANSWER_COLUMNS: [&str; 6] =
 /// nothing is stored; 413. After 503 the same body may be sent again.
 #[utoipa::path(
     post, path = "/api/v1/messages/import", tag = "Messages",
-    request_body(content = Option<String>, content_type = "application/x-ndjson", description = "Messages as GET chatmessage shows them, one on a line"),
+    request_body(content = Option<String>, content_type = "text/plain", description = "NDJSON: messages as GET chatmessage shows them, one on a line; application/x-ndjson is taken too"),
     responses((status = 200, description = "How many were stored and how many existed", body = serde_json::Value))
 )]
 pub async fn import(

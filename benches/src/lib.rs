@@ -13,6 +13,7 @@
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
 //! - [`streams`]: many slow streams at a time, beside the model server's own
+//! - [`program`]: what the measuring programs do alike
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod load;
 pub mod machine;
 pub mod operator;
+pub mod program;
 pub mod service;
 pub mod stream;
 pub mod streams;

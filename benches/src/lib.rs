@@ -14,6 +14,7 @@
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
 //! - [`streams`]: many slow streams at a time, beside the model server's own
 //! - [`crash`]: the server killed under load, and what its clients were told
+//! - [`program`]: what the measuring programs do alike
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -24,6 +25,7 @@ pub mod ledger;
 pub mod load;
 pub mod machine;
 pub mod operator;
+pub mod program;
 pub mod service;
 pub mod stream;
 pub mod streams;

@@ -21,13 +21,14 @@ pub(super) fn run(args: &NodesArgs) -> anyhow::Result<u8> {
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(0);
     }
+    let width = registry::all().map(|spec| spec.name.len()).max().unwrap_or_default() + 2;
     let mut category = "";
     for spec in registry::all() {
         if spec.category != category {
             category = spec.category;
             println!("{category}");
         }
-        println!("  {:<24}{}", spec.name, spec.about);
+        println!("  {:<width$}{}", spec.name, spec.about);
     }
     Ok(0)
 }

@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 pub enum Origins {
     /// Every page.
     Any,
-    /// These, as [`normal`] writes them.
+    /// These, each as scheme, host and port.
     Listed(HashSet<String>),
 }
 

@@ -57,6 +57,9 @@ struct Options {
     /// Seconds after which an answer is given up.
     #[arg(long, default_value_t = 30)]
     timeout: u64,
+    /// The key of the chatflow, as each request brings it.
+    #[arg(long, env = "LOAD_KEY", hide_env_values = true)]
+    key: Option<String>,
     /// Read sessions back as operator NAME:PASSWORD and compare them with what was answered.
     #[arg(long, value_name = "NAME:PASSWORD", env = "LOAD_VERIFY", hide_env_values = true)]
     verify: Option<String>,
@@ -104,6 +107,7 @@ fn plan_of(options: &Options) -> anyhow::Result<Plan> {
         max_requests: options.requests,
         sessions: options.sessions.map_or(Sessions::New, rotating),
         stream: options.stream,
+        key: options.key.clone(),
         expect: (options.tokens > 0).then(|| answer::text(options.tokens)),
         timeout: Duration::from_secs(options.timeout),
         keeps_ledger: options.verify.is_some(),

@@ -67,6 +67,8 @@ pub struct Plan {
     pub prefix: String,
     /// Whether answers are streamed.
     pub stream: bool,
+    /// The key that each request brings.
+    pub key: Option<String>,
     /// The answer that is right; nothing takes any.
     pub expect: Option<String>,
     /// An answer that takes longer is a failure.
@@ -88,6 +90,7 @@ impl Plan {
             sessions: Sessions::New,
             prefix: fresh_prefix(),
             stream: false,
+            key: None,
             expect: None,
             timeout: Duration::from_secs(30),
             keeps_ledger: false,

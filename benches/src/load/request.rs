@@ -24,8 +24,10 @@ impl RequestMaker {
             Target::Path(path) => path.clone(),
             Target::Model => "/v1/chat/completions".to_owned(),
         };
+        let key = plan.key.as_ref();
+        let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {}\r\n{key}content-type: application/json\r\n\
              content-length: ",
             plan.address
         );

@@ -58,10 +58,7 @@ struct Refusal {
 #[utoipa::path(
     post, path = "/api/v1/messages/import", tag = "Messages",
     params(("chatflow" = Option<ChatflowId>, Query, description = "Takes the place of the lines' own")),
-    request_body(
-        content((Option<String> = "application/x-ndjson"), (Option<String> = "text/plain")),
-        description = "Messages as GET chatmessage shows them, one on a line; the type is not looked at"
-    ),
+    request_body(content = Option<String>, content_type = "text/plain", description = "NDJSON: messages as GET chatmessage shows them, one on a line; application/x-ndjson is taken too"),
     responses((status = 200, description = "Counts of lines, imported, skipped and refused, and the first refusals", body = serde_json::Value))
 )]
 pub async fn import(

@@ -1,7 +1,6 @@
 //! Flowise `toolAgent`, version 2: a model that calls tools through its
 //! provider's own mechanism.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -19,7 +18,7 @@ use crate::inputs::Inputs;
 use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
 use crate::model::{ChatReply, ChatRequest, ModelMessage, Part, Speaker, ToolCall};
 use crate::moderation;
-use crate::prompts::{AnyPrompt, ChatPrompt, value_text};
+use crate::prompts::{self, AnyPrompt, ChatPrompt};
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::template::Template;
@@ -120,24 +119,13 @@ impl ToolAgent {
     /// images before that one's words.
     async fn messages(&self, ctx: &TurnCtx) -> Result<Vec<ModelMessage>, NodeError> {
         let prompt = AnyPrompt::Chat(self.prompt.clone());
-        let filled = prompt.messages(|name| value(&self.prompt.values, name, &ctx.question));
-        let mut messages = filled.map_err(|name| self.missing(&name))?;
+        let filled = prompt.messages(|name| self.prompt.value(name, &ctx.question));
+        let mut messages = filled.map_err(|name| prompts::no_value(&self.node, &name))?;
         let mut last: Vec<_> = messages.pop().into_iter().collect();
         vision::put_in_front(&mut last, vision::images(ctx, self.model.profile())?);
         messages.extend(self.memory.messages(ctx).await?);
         messages.extend(last);
         Ok(messages)
-    }
-
-    fn missing(&self, name: &str) -> NodeError {
-        NodeError::BadInput {
-            node: self.node.clone(),
-            input: "prompt".to_owned(),
-            problem: format!(
-                "has no value for {{{name}}}; write {{input}} for the question, or add {name} \
-                 to the prompt values"
-            ),
-        }
     }
 
     async fn answer(&self, ctx: &TurnCtx, stream: bool) -> Result<RunOutput, NodeError> {
@@ -217,20 +205,6 @@ fn called(reply: ChatReply) -> ModelMessage {
         call.arguments = Value::Object(Map::new());
     }
     ModelMessage { speaker: Speaker::Assistant, parts, tool_calls, tool_call_id: None }
-}
-
-/// The value of a variable; `input` is the question where the author gives
-/// nothing else.
-fn value<'a>(
-    values: &'a Map<String, Value>,
-    name: &str,
-    question: &'a str,
-) -> Option<Cow<'a, str>> {
-    let given = values.get(name).and_then(value_text);
-    if name == "input" {
-        return given.filter(|text| !text.is_empty()).or(Some(Cow::Borrowed(question)));
-    }
-    given
 }
 
 impl Runnable for ToolAgent {

@@ -1,10 +1,9 @@
 //! Flowise `conversationChain`, version 3: a model with a memory.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::vision;
 use crate::ctx::TurnCtx;
@@ -13,7 +12,7 @@ use crate::inputs::Inputs;
 use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
-use crate::prompts::{ChatPrompt, value_text};
+use crate::prompts::{self, ChatPrompt};
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::template::Template;
@@ -95,15 +94,8 @@ impl ConversationChain {
         (speaker, template): &(Speaker, Template),
         question: &str,
     ) -> Result<ModelMessage, NodeError> {
-        let text = template.format(|name| value(&self.prompt.values, name, question));
-        let text = text.map_err(|name| NodeError::BadInput {
-            node: self.node.clone(),
-            input: "prompt".to_owned(),
-            problem: format!(
-                "has no value for {{{name}}}; write {{input}} for the question, or add {name} \
-                 to the prompt values"
-            ),
-        })?;
+        let text = template.format(|name| self.prompt.value(name, question));
+        let text = text.map_err(|name| prompts::no_value(&self.node, &name))?;
         Ok(ModelMessage::text(*speaker, text))
     }
 
@@ -117,20 +109,6 @@ impl ConversationChain {
         }
         Ok(())
     }
-}
-
-/// The value of a variable; `input` is the question where the author gives
-/// nothing else.
-fn value<'a>(
-    values: &'a Map<String, Value>,
-    name: &str,
-    question: &'a str,
-) -> Option<Cow<'a, str>> {
-    let given = values.get(name).and_then(value_text);
-    if name == "input" {
-        return given.filter(|text| !text.is_empty()).or(Some(Cow::Borrowed(question)));
-    }
-    given
 }
 
 impl Runnable for ConversationChain {

@@ -21,7 +21,7 @@ pub enum BadName {
     /// Nothing is left of it.
     #[error("names no file")]
     Empty,
-    /// Over [`MAX_NAME_BYTES`].
+    /// Over 200 bytes.
     #[error("is longer than {MAX_NAME_BYTES} bytes")]
     TooLong,
     /// A control character or NUL.

@@ -1,7 +1,7 @@
 //! The prompts of a conversation, most of them as recorded with Flowise 2.2.8.
 
 use parlor_schemas::{ErrorCode, Role};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::inputs::InputValue;

@@ -126,7 +126,11 @@ fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page
 
 /// A turn's bytes. One that lost or got a message between the reading of its
 /// parts is whole when it is read anew; one that is gone then is deleted.
-fn record(tree: &sled::Tree, place: TurnPlace, head: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn record(
+    tree: &sled::Tree,
+    place: TurnPlace,
+    head: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
     let mut head = sled::IVec::from(head);
     loop {
         match rows::payload(tree, place, &head) {

@@ -1,7 +1,10 @@
 use parlor_actors::ports::HistoryStore;
 use parlor_schemas::{ChatflowId, Halves, VariableType};
 
-use super::super::{BackupItem, ExportQuery, ImportedTurn, Restore, RowPageQuery, StoreOptions};
+use super::super::{
+    BackupItem, ExportQuery, ImportedTurn, Restore, RowPageQuery, StoreOptions, backup, keys,
+    record,
+};
 use super::verify::{assert_clean, with_feedback};
 use super::*;
 
@@ -274,6 +277,25 @@ async fn feedback_and_leads_are_in_a_backup_with_all_that_leads_to_them() {
     };
     assert_eq!(of(&other).await, of(&store).await);
     assert_eq!(of(&other).await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_turn_that_lost_a_message_under_its_reader_is_read_anew() {
+    let (_folder, store) = open();
+    let key = key(ChatflowId::random(), "s");
+    let body = parlor_schemas::NewTurn { answer: "x".repeat(60_000), ..turn(&key, 0) };
+    let id = body.answer_id;
+    store.history().append(appending(&key, 0, 0, body)).await.unwrap();
+    let tree = store.history().tree().unwrap();
+    let (at, met) = tree.scan_prefix([b't']).next().unwrap().unwrap();
+    let place = keys::place_of_turn(&at).unwrap();
+    let filter = MessageFilter { message: Some(id), ..Default::default() };
+    assert_eq!(store.history().delete_messages(key.chatflow, filter).await.unwrap(), 1);
+    let bytes = backup::record(&tree, place, &met).unwrap().expect("its question is still there");
+    let halves = record::decode(&bytes).unwrap().halves;
+    assert_eq!(halves, Halves { question: true, answer: false });
+    store.history().forget(key).await.unwrap();
+    assert!(backup::record(&tree, place, &met).unwrap().is_none());
 }
 
 #[tokio::test]

@@ -96,7 +96,10 @@ impl TurnRunner for BoundTurn {
                 Some(follow_up) => follow_up.suggest(&output.stored_answer(), &ctx).await,
                 None => None,
             };
-            received.keep().await?;
+            // What is not kept is gone with `received`.
+            if self.stores {
+                received.keep().await?;
+            }
             let mut outcome = self.outcome(output, prompts, &ctx, stream);
             if let Some(record) = &mut outcome.record {
                 record.file_uploads = received.row;

@@ -255,6 +255,9 @@ async fn messages_that_are_too_old_are_gone_after_a_start_and_younger_ones_stay(
         let line = |role| old_line(flow, role, "2020-01-01T00:00:00.000Z").to_string();
         std::fs::write(&file, [line("userMessage"), line("apiMessage")].join("\n")).unwrap();
         succeeds(&server.command(&["import-messages", &file]));
+        let rows = server.operator().get(&format!("/api/v1/chatmessage/{flow}?chatId=old")).await;
+        let said = json!({"messageId": rows.json()[1]["id"], "chatId": "old", "content": "Good."});
+        server.operator().post(&format!("/api/v1/feedback/{flow}"), &said).await.expect(200);
     }
     let path = format!("/api/v1/chatflows/{flow}");
     let wrong = json!({"apiConfig": json!({"retentionDays": "soon"}).to_string()});
@@ -269,6 +272,13 @@ async fn messages_that_are_too_old_are_gone_after_a_start_and_younger_ones_stay(
     assert!(eventually(Duration::from_secs(10), is_gone).await);
     assert_eq!(server.messages(&flow, "sessionId=new").await.len(), 2);
     assert_eq!(server.messages(&keeps_all, "").await.len(), 2);
+    let feedback = async |flow: &str| {
+        let rows = server.operator().get(&format!("/api/v1/feedback/{flow}")).await.expect(200);
+        rows.json().as_array().unwrap().len()
+    };
+    // It goes with its message, right after it.
+    assert!(eventually(Duration::from_secs(10), async || feedback(&flow).await == 0).await);
+    assert_eq!(feedback(&keeps_all).await, 1);
 }
 
 #[tokio::test]

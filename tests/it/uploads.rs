@@ -328,6 +328,21 @@ async fn a_turn_that_fails_keeps_no_file_and_leaves_an_older_one_alone() {
 }
 
 #[tokio::test]
+async fn a_chatflow_that_stores_no_messages_keeps_no_files_either() {
+    let stage = Stage::set().await;
+    let flow = stage.flow("b-conversation");
+    let path = format!("/api/v1/chatflows/{flow}");
+    let row = stage.server.operator().get(&path).await.expect(200).json();
+    let config: Value = serde_json::from_str(row["apiConfig"].as_str().unwrap_or("{}")).unwrap();
+    let mut config = if config.is_object() { config } else { json!({}) };
+    config["storeMessages"] = json!(false);
+    let change = json!({"apiConfig": config.to_string()});
+    stage.server.operator().put(&path, &change).await.expect(200);
+    ask(&stage, "c1", json!([text_file("mine.txt", "new")])).await.expect(200);
+    assert_eq!(uploaded(&stage.server), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
 async fn files_survive_a_power_cut_and_what_was_half_written_does_not() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation").to_owned();

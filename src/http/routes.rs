@@ -37,6 +37,9 @@ macro_rules! route {
 
 /// All routes.
 pub const TABLE: &[Entry] = &[
+    // First, because paths are tried in this order.
+    route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
+    route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
     route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
@@ -46,8 +49,6 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/ip", Policy::Public, misc::ip),
     route!("GET", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::streaming),
     route!("OPTIONS", "/api/v1/chatflows-streaming/{id}", Policy::Public, misc::preflight),
-    route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
-    route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
     route!("GET", "/api/v1/verify/apikey/{apikey}", Policy::Public, apikey::verify),
     route!("GET", "/api/v1/chatflows/apikey/{apikey}", Policy::Public, chatflows::of_key),
     route!("POST", "/api/v1/internal-prediction/{id}", OPERATOR, prediction::internal),
@@ -160,6 +161,8 @@ mod tests {
         assert_eq!(
             open,
             [
+                ("POST", "/api/v1/prediction/{id}"),
+                ("OPTIONS", "/api/v1/prediction/{id}"),
                 ("GET", "/api/v1/ping"),
                 ("GET", "/api/v1/version"),
                 ("GET", "/api/v1/openapi.json"),
@@ -169,8 +172,6 @@ mod tests {
                 ("GET", "/api/v1/ip"),
                 ("GET", "/api/v1/chatflows-streaming/{id}"),
                 ("OPTIONS", "/api/v1/chatflows-streaming/{id}"),
-                ("POST", "/api/v1/prediction/{id}"),
-                ("OPTIONS", "/api/v1/prediction/{id}"),
                 ("GET", "/api/v1/verify/apikey/{apikey}"),
                 ("GET", "/api/v1/chatflows/apikey/{apikey}"),
                 ("GET", "/api/v1/chatflows-uploads/{id}"),

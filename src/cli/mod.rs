@@ -17,13 +17,17 @@ mod restore;
 mod serve;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{DataDir, ServeArgs};
 
 /// Serves exported Flowise chatflows over Flowise's own REST API.
 #[derive(Debug, Parser)]
-#[command(name = "parlor", version, args_conflicts_with_subcommands = true)]
+#[command(name = "parlor", version)]
 pub struct Cli {
     #[command(flatten)]
     data: DataDir,
@@ -62,6 +66,32 @@ enum Command {
     Nodes(nodes::NodesArgs),
 }
 
+impl Cli {
+    /// Reads arguments, the first of which is the program's name. What every
+    /// command takes may stand before the command; an option of the server
+    /// there would be lost without a word, so it is refused.
+    ///
+    /// # Errors
+    /// What clap says, ready to be shown; help and version are such errors too.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        if let Some((name, _)) = matches.subcommand() {
+            let own = command.get_arguments().filter(|arg| !arg.is_global_set());
+            let lost = own.filter_map(|arg| arg.get_long().map(|long| (arg.get_id(), long))).find(
+                |(id, _)| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine),
+            );
+            if let Some((_, long)) = lost {
+                let message = format!(
+                    "--{long} is an option of the server: write it after `serve`, not before `{name}`"
+                );
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
+
 /// Runs the command of the arguments. Returns the exit code.
 ///
 /// # Errors
@@ -85,5 +115,34 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Verify(args)) => system.block_on(verify::run(data_dir, args)),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Nodes(args)) => nodes::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_data_folder_may_stand_before_or_after_the_command() {
+        for line in ["parlor --data-dir d keys list", "parlor keys list --data-dir d"] {
+            assert_eq!(read(line).unwrap().data.path(), std::path::Path::new("d"), "{line}");
+        }
+        assert_eq!(read("parlor --port 4000").unwrap().serve.port, 4000);
+        let Some(Command::Serve(serve)) = read("parlor serve --port 4000").unwrap().command else {
+            panic!("the server")
+        };
+        assert_eq!(serve.port, 4000);
+    }
+
+    #[test]
+    fn an_option_of_the_server_before_another_command_is_refused() {
+        for line in ["parlor --port 4000 keys list", "parlor --port 4000 serve"] {
+            let error = read(line).unwrap_err();
+            assert!(error.to_string().contains("--port is an option of the server"), "{error}");
+        }
     }
 }

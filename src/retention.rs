@@ -44,11 +44,5 @@ async fn apply_to(state: &AppState, flow: &Chatflow, now: Timestamp) -> Result<u
     });
     let Some(to) = keeping.delete_up_to(now) else { return Ok(0) };
     let filter = MessageFilter { to: Some(to), ..MessageFilter::default() };
-    let history = state.store.history();
-    let n_deleted = history.delete_messages(flow.id, filter).await?;
-    if n_deleted > 0 {
-        state.supervisor.drop_memory(flow.id).await;
-        state.store.feedback().delete_orphans(flow.id, None, history).await?;
-    }
-    Ok(n_deleted)
+    state.delete_messages(flow.id, filter).await
 }

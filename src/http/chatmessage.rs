@@ -65,7 +65,10 @@ pub async fn list(
     let Some(filter) = reading.filter else { return Ok(HttpResponse::Ok().json(json!([]))) };
     if !reading.ratings.is_empty() {
         let rated = state.store.rated(flow.id, &filter, &reading.ratings, reading.order).await?;
-        return Ok(HttpResponse::Ok().json(rated));
+        let limit = reading.limit.map_or(usize::MAX, std::num::NonZeroUsize::get);
+        let n_before = reading.page.map_or(0, |page| page.get() - 1).saturating_mul(limit);
+        let page: Vec<_> = rated.into_iter().skip(n_before).take(limit).collect();
+        return Ok(HttpResponse::Ok().json(page));
     }
     let query = MessageQuery {
         filter,
@@ -86,7 +89,8 @@ async fn one_page(
     n_pages_before: usize,
 ) -> Result<HttpResponse, ApiError> {
     for _ in 0..n_pages_before {
-        match state.store.messages(flow, query.clone()).await?.next {
+        // Pages that nobody sees need no feedback.
+        match state.store.history().messages(flow, query.clone()).await?.next {
             Some(next) => query.after = Some(next),
             None => return Ok(HttpResponse::Ok().json(json!([]))),
         }
@@ -173,7 +177,6 @@ pub async fn delete(
         return delete_rated(&state, flow.id, &filter, &ratings).await;
     }
     let of_session = MessageFilter { session: filter.session.clone(), ..Default::default() };
-    let history = state.store.history();
     let feedback = state.store.feedback();
     let n_deleted = match &filter.session {
         Some(session) if filter == of_session => {
@@ -183,23 +186,18 @@ pub async fn delete(
             n_deleted
         }
         _ if filter.is_empty() => {
-            let n_deleted = history.delete_chatflow_history(flow.id).await?;
+            let n_deleted = state.store.history().delete_chatflow_history(flow.id).await?;
             state.supervisor.drop_memory(flow.id).await;
             feedback.delete_chatflow(flow.id).await?;
             n_deleted
         }
-        _ => {
-            let chat = filter.chat.clone();
-            let n_deleted = history.delete_messages(flow.id, filter).await?;
-            state.supervisor.drop_memory(flow.id).await;
-            feedback.delete_orphans(flow.id, chat, history).await?;
-            n_deleted
-        }
+        _ => state.delete_messages(flow.id, filter).await?,
     };
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
 }
 
-/// Deletes answers with one of these ratings, and their questions.
+/// Deletes answers with one of these ratings, and their questions where these
+/// are meant too.
 async fn delete_rated(
     state: &AppState,
     flow: ChatflowId,
@@ -209,10 +207,8 @@ async fn delete_rated(
     let mut n_deleted = 0;
     for message in state.store.rated(flow, filter, ratings, Order::Ascending).await? {
         let one = MessageFilter { message: Some(message.id), ..MessageFilter::default() };
-        n_deleted += state.store.history().delete_messages(flow, one).await?;
+        n_deleted += state.delete_messages(flow, one).await?;
     }
-    state.supervisor.drop_memory(flow).await;
-    state.store.feedback().delete_orphans(flow, None, state.store.history()).await?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
 }
 
@@ -227,6 +223,7 @@ async fn delete_rated(
         ("chatType" = Option<String>, Query, description = "INTERNAL or EXTERNAL"),
         ("startDate" = Option<String>, Query, description = "Oldest date"),
         ("endDate" = Option<String>, Query, description = "Newest date"),
+        ("feedbackType" = Option<String>, Query, description = "THUMBS_UP or THUMBS_DOWN"),
     ),
     responses((status = 200, description = "totalMessages, totalFeedback, positiveFeedback", body = serde_json::Value))
 )]
@@ -238,7 +235,7 @@ pub async fn stats(
     let flow = chatflows::find(&id, &state)?;
     let reading = message_query::reading(&query)?;
     let stats = match reading.filter {
-        Some(filter) => state.store.message_stats(flow.id, filter).await?,
+        Some(filter) => state.store.message_stats(flow.id, filter, &reading.ratings).await?,
         None => MessageStats::default(),
     };
     Ok(HttpResponse::Ok().json(json!({

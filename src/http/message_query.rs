@@ -57,6 +57,9 @@ pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
             }
         }
     }
+    if reading.cursor.is_some() && !reading.ratings.is_empty() {
+        return Err(ApiError::bad("feedbackType is paged by page and limit, not by cursor"));
+    }
     if reading.page.is_some() && reading.limit.is_none() {
         return Err(ApiError::bad("page needs a limit: the number of messages of a page"));
     }

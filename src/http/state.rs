@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use parlor_actors::SupervisorHandle;
 use parlor_nodes::Services;
-use parlor_schemas::ErrorCode;
+use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter};
 
 use super::error::ApiError;
 use super::limits::Limits;
@@ -50,6 +50,25 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// Deletes the messages that are meant, their feedback, and what live
+    /// sessions remember of them; their number.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn delete_messages(
+        &self,
+        chatflow: ChatflowId,
+        filter: MessageFilter,
+    ) -> Result<u64, StoreError> {
+        let (history, chat) = (self.store.history(), filter.chat.clone());
+        let n_deleted = history.delete_messages(chatflow, filter).await?;
+        if n_deleted > 0 {
+            self.supervisor.drop_memory(chatflow).await;
+            self.store.feedback().delete_orphans(chatflow, chat, history).await?;
+        }
+        Ok(n_deleted)
+    }
+
     /// Writes to the small tables, which waits for the disk, off the arbiter.
     ///
     /// # Errors

@@ -75,6 +75,17 @@ impl Feedbacks {
         Ok(self.table.of_message(message)?.map(|stored| stored.feedback))
     }
 
+    /// The rows of many messages, each in its place.
+    pub async fn of_messages(&self, ids: Vec<Uuid>) -> Result<Vec<Option<Feedback>>, StoreError> {
+        let table = self.table.clone();
+        let read = move || {
+            let row = |id| Ok(table.of_message(id)?.map(|stored| stored.feedback));
+            ids.into_iter().map(row).collect()
+        };
+        // It fails only when the read panicked or the runtime shuts down.
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Panicked))
+    }
+
     /// One page of a chatflow's rows, or of one chat's.
     pub async fn page(
         &self,

@@ -79,7 +79,8 @@ impl History {
     ) -> Result<MessagePage, StoreError> {
         self.blocking(move |history| {
             let tree = history.tree()?;
-            Walk { tree: &tree, deletions: &history.deletions, chatflow, query: &query }.page()
+            let (deletions, most_looks) = (&history.deletions, usize::MAX);
+            Walk { tree: &tree, deletions, chatflow, query: &query, most_looks }.page()
         })
         .await
     }

@@ -18,6 +18,9 @@ use super::walk::Walk;
 /// Messages in one slice: some ten changes each (see the sweep's figure).
 const MESSAGES_A_SLICE: usize = 32;
 
+/// Messages that one slice looks at, where most are not meant.
+const LOOKS_A_SLICE: usize = 2048;
+
 /// A deletion on its way.
 #[derive(Debug)]
 pub(super) struct Purge {
@@ -62,10 +65,11 @@ impl Purge {
         tree: &sled::Tree,
         deletions: &Deletions,
     ) -> Result<PurgeSlice, StoreError> {
-        let walk = Walk { tree, deletions, chatflow: self.chatflow, query: &self.query };
+        let (chatflow, query) = (self.chatflow, &self.query);
+        let walk = Walk { tree, deletions, chatflow, query, most_looks: LOOKS_A_SLICE };
         let found = walk.found()?;
         // A lost half moves nothing, so that the walk goes on where it was.
-        self.query.after = found.messages.last().map(|(at, _)| MessageCursor(*at));
+        self.query.after = found.reached.map(MessageCursor);
         self.is_searching = !found.is_last;
         let mut lost: BTreeMap<TurnPlace, Halves> = BTreeMap::new();
         for (at, _) in &found.messages {

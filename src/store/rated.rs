@@ -37,22 +37,22 @@ impl Store {
         let with_feedback = query.with_feedback;
         let mut page = self.history().messages(chatflow, query).await?;
         if with_feedback {
-            self.add_feedback(&mut page.messages)?;
+            self.add_feedback(&mut page.messages).await?;
         }
         Ok(page)
     }
 
     /// Puts its feedback, or `null`, beside each message.
-    fn add_feedback(&self, messages: &mut [ChatMessage]) -> Result<(), StoreError> {
-        for message in messages {
-            let feedback = self.feedback().of_message(message.id)?;
-            message.feedback = Some(feedback.map_or(Value::Null, |row| json!(row)));
+    async fn add_feedback(&self, messages: &mut [ChatMessage]) -> Result<(), StoreError> {
+        let ids = messages.iter().map(|message| message.id).collect();
+        for (message, row) in messages.iter_mut().zip(self.feedback().of_messages(ids).await?) {
+            message.feedback = Some(row.map_or(Value::Null, |row| json!(row)));
         }
         Ok(())
     }
 
     /// The answers with one of these ratings that the filter means, each after
-    /// its question, by date.
+    /// its question where that is meant too, by date.
     ///
     /// # Errors
     /// Those of reading.
@@ -71,7 +71,7 @@ impl Store {
                 let is_meant =
                     |message: &ChatMessage| message.id == row.message_id && filter.matches(message);
                 if turn.iter().any(is_meant) {
-                    found.extend(turn);
+                    found.extend(turn.into_iter().filter(|message| filter.matches(message)));
                 }
             }
         }
@@ -79,11 +79,12 @@ impl Store {
         if order == Order::Descending {
             found.reverse();
         }
-        self.add_feedback(&mut found)?;
+        self.add_feedback(&mut found).await?;
         Ok(found)
     }
 
-    /// Counts the messages that a filter means.
+    /// Counts the messages that a filter means; with ratings, as [`Self::rated`]
+    /// finds them.
     ///
     /// # Errors
     /// Those of reading.
@@ -91,16 +92,26 @@ impl Store {
         &self,
         chatflow: ChatflowId,
         filter: MessageFilter,
+        ratings: &[Rating],
     ) -> Result<MessageStats, StoreError> {
         let mut stats = MessageStats::default();
+        let is_wanted = |row: &Feedback| {
+            ratings.is_empty() || row.rating.is_some_and(|own| ratings.contains(&own))
+        };
         for row in self.feedback_rows(chatflow, &filter).await? {
+            if !is_wanted(&row) {
+                continue;
+            }
             let message = self.history().message(row.message_id).await?;
             if message.is_some_and(|message| filter.matches(&message)) {
                 stats.n_rated += 1;
                 stats.n_positive += u64::from(row.rating == Some(Rating::ThumbsUp));
             }
         }
-        stats.n_messages = count(self.history(), chatflow, filter).await?;
+        stats.n_messages = match ratings {
+            [] => count(self.history(), chatflow, filter).await?,
+            _ => self.rated(chatflow, &filter, ratings, Order::Ascending).await?.len() as u64,
+        };
         Ok(stats)
     }
 

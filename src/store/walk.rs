@@ -16,12 +16,16 @@ pub(super) struct Walk<'a> {
     pub deletions: &'a Deletions,
     pub chatflow: ChatflowId,
     pub query: &'a MessageQuery,
+    /// Most messages to look at: the writer must not search a whole history at once.
+    pub most_looks: usize,
 }
 
 /// The messages of a page with their places.
 pub(super) struct Found {
     pub messages: Vec<(DatePlace, ChatMessage)>,
-    /// Nothing that is meant comes after them.
+    /// The last place that was looked at, meant or not.
+    pub reached: Option<DatePlace>,
+    /// Nothing that is meant comes after it.
     pub is_last: bool,
 }
 
@@ -29,17 +33,23 @@ pub(super) struct Found {
 struct Filling<'a> {
     found: Found,
     query: &'a MessageQuery,
+    looks_left: usize,
 }
 
 impl Filling<'_> {
-    /// Takes a message that is meant; breaks when the page was full before it.
+    /// Takes a message if it is meant; breaks when the page was full, or enough
+    /// was looked at, before it.
     fn offer(&mut self, at: DatePlace, message: ChatMessage) -> ControlFlow<()> {
-        if !self.query.filter.matches(&message) {
-            return ControlFlow::Continue(());
-        }
-        if self.found.messages.len() == self.query.limit {
+        let is_meant = self.query.filter.matches(&message);
+        let is_full = is_meant && self.found.messages.len() == self.query.limit;
+        if is_full || self.looks_left == 0 {
             self.found.is_last = false;
             return ControlFlow::Break(());
+        }
+        self.looks_left -= 1;
+        self.found.reached = Some(at);
+        if !is_meant {
+            return ControlFlow::Continue(());
         }
         self.found.messages.push((at, message));
         ControlFlow::Continue(())
@@ -49,7 +59,7 @@ impl Filling<'_> {
 impl Walk<'_> {
     /// The page.
     pub fn page(&self) -> Result<MessagePage, StoreError> {
-        let Found { messages, is_last } = self.found()?;
+        let Found { messages, is_last, .. } = self.found()?;
         let last = messages.last().filter(|_| !is_last);
         let next = last.map(|(at, _)| MessageCursor(*at));
         let messages = messages.into_iter().map(|(_, message)| message).collect();
@@ -58,8 +68,8 @@ impl Walk<'_> {
 
     /// What is meant, by the index that fits the filter best.
     pub fn found(&self) -> Result<Found, StoreError> {
-        let found = Found { messages: Vec::new(), is_last: true };
-        let mut filling = Filling { found, query: self.query };
+        let found = Found { messages: Vec::new(), reached: None, is_last: true };
+        let mut filling = Filling { found, query: self.query, looks_left: self.most_looks };
         let MessageFilter { message, session, chat, .. } = &self.query.filter;
         if let Some(id) = message {
             if let Some((at, message)) = rows::message_by_id(self.tree, self.deletions, *id)?

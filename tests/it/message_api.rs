@@ -231,8 +231,22 @@ async fn feedback_is_shown_counted_and_selected_with_the_question_before_it() {
     let counted = operator.get(&stats("")).await.expect(200).json();
     let expected = json!({"totalMessages": 10, "totalFeedback": 1, "positiveFeedback": 0});
     assert_eq!(counted, expected);
+    for (rating, n_messages) in [("THUMBS_DOWN", 2), ("THUMBS_UP", 0)] {
+        let query = stats(&format!("feedbackType={rating}"));
+        let counted = operator.get(&query).await.expect(200).json();
+        assert_eq!(counted["totalMessages"], n_messages, "{rating}");
+    }
     let internal = operator.get(&stats("chatType=INTERNAL")).await.expect(200).json();
     assert_eq!(internal["totalMessages"], 0);
+
+    let rated = office.rows("feedbackType=THUMBS_DOWN&limit=1&page=2").await;
+    assert_eq!(rated[0]["id"], id);
+    operator.get(&office.path("feedbackType=THUMBS_UP&cursor=x")).await.expect_error(400);
+
+    // A question that the other selectors leave out does not come along.
+    let answer_alone = format!("feedbackType=THUMBS_DOWN&messageId={}", id.as_str().unwrap());
+    let narrow = office.rows(&answer_alone).await;
+    assert_eq!(narrow.iter().map(|row| &row["id"]).collect::<Vec<_>>(), [&id]);
 
     let path = office.path("feedbackType=THUMBS_DOWN");
     let gone = operator.delete(&path).await.expect(200).json();

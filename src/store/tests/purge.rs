@@ -103,3 +103,21 @@ async fn a_summary_that_tells_of_deleted_turns_goes_with_them() {
     assert_eq!(turns.len(), 2);
     assert!(turns.iter().all(|turn| turn.body.memory_state.is_none()));
 }
+
+#[tokio::test]
+async fn a_search_that_takes_many_slices_finds_the_one_message_at_the_end() {
+    let (_folder, store) = open();
+    let history = store.history();
+    let key = key(ChatflowId::random(), "s1");
+    // More messages than one slice looks at.
+    append_all(history, &key, 1_100).await;
+    let body = NewTurn { memory_type: "Other".to_owned(), ..turn(&key, 1_100) };
+    history.append(appending(&key, 1_100, 0, body)).await.unwrap();
+    for memory_type in ["Nobody's", "Other"] {
+        let filter =
+            MessageFilter { memory_type: Some(memory_type.to_owned()), ..Default::default() };
+        let expected = if memory_type == "Other" { 2 } else { 0 };
+        assert_eq!(history.delete_messages(key.chatflow, filter).await.unwrap(), expected);
+    }
+    assert_eq!(questions(history, &key).await.len(), 1_100);
+}

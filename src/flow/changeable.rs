@@ -116,6 +116,7 @@ pub fn word(kind: Kind) -> String {
         Kind::Boolean => "boolean".to_owned(),
         Kind::Json => "json".to_owned(),
         Kind::Choice(words) => words.join(", "),
+        Kind::File => "file".to_owned(),
         Kind::Node | Kind::Nodes => "node".to_owned(),
     }
 }

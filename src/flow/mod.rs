@@ -13,7 +13,7 @@
 //! - [`keeping`]: what a chatflow stores, and for how long
 //! - [`uploads`]: what a request brings beside its words; [`speech`]: words out of recordings
 //! - [`attachments`]: files whose text a client asks for
-//! - [`run`]: one turn of a plan; `transcript`: the conversation before it
+//! - [`run`]: one turn of a plan; `build`: its nodes; `transcript`: the conversation before it
 //! - [`follow_up`]: suggestions of what to ask next
 //! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
@@ -22,6 +22,7 @@
 //! - [`public_view`]: a chatflow as strangers may see it
 
 pub mod attachments;
+mod build;
 pub mod cache;
 pub mod changeable;
 pub mod credentials;

@@ -4,14 +4,17 @@
 //! is silent, the inputs that the nodes declare open may be changed.
 //! Credentials, addresses, headers, code and paths are closed in both cases.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use parlor_nodes::files::InputFile;
 use parlor_nodes::{Kind, spec::Param};
 use parlor_schemas::{Chatflow, ErrorCode, Fault};
 use serde_json::{Map, Value};
 
 use super::plan::{Plan, PlanInput, PlanNode};
 use super::text::{JsonTemplate, Segment};
+use super::uploads::FormFile;
 
 /// The overrides of one request: new inputs by (place of the node, name), and
 /// values of variables.
@@ -23,17 +26,54 @@ pub struct Overrides {
     pub variables: Map<String, Value>,
     /// Values of `{{$flow.name}}`: every plain key of the request's overrideConfig.
     pub flow: Map<String, Value>,
-    /// Files of a multipart body, for the nodes that load files.
-    pub files: Vec<FileInput>,
 }
 
-/// A file of the request's chat that goes into an input of every node that has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileInput {
-    /// Name of the input, `txtFile` say.
-    pub input: &'static str,
-    /// Name of the file, as the client gave it.
-    pub name: String,
+impl Overrides {
+    /// Puts the files of a multipart body in place of the saved ones, in every
+    /// node that takes files of their kind. Gives the names of those that no
+    /// node takes.
+    pub fn take_files(
+        &mut self,
+        files: &[FormFile],
+        plan: &Plan,
+        policy: &OverridePolicy,
+    ) -> Vec<String> {
+        let mut by_input: BTreeMap<&'static str, Vec<&FormFile>> = BTreeMap::new();
+        for file in files {
+            by_input.entry(input_of(&file.name)).or_default().push(file);
+        }
+        let mut left = Vec::new();
+        for (input, files) in by_input {
+            let taking = plan.nodes.iter().enumerate().filter(|(_, node)| {
+                let param = node.spec.param(input).filter(|param| param.kind == Kind::File);
+                param.is_some_and(|param| policy.allows(node, param))
+            });
+            let places: Vec<usize> = taking.map(|(place, _)| place).collect();
+            if places.is_empty() {
+                left.extend(files.iter().map(|file| file.name.clone()));
+            }
+            let files: Arc<[InputFile]> = files.into_iter().map(FormFile::as_input).collect();
+            for place in places {
+                let files = PlanInput::Files(Arc::clone(&files));
+                self.inputs.insert((place, input.to_owned()), files);
+            }
+        }
+        left
+    }
+}
+
+/// Which input a file is for: Flowise decides by the extension alone, upper
+/// and lower case apart (contract 1.2).
+pub fn input_of(file_name: &str) -> &'static str {
+    match file_name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "pdf" => "pdfFile",
+        "json" => "jsonFile",
+        "csv" | "xls" | "xlsx" => "csvFile",
+        "jsonl" => "jsonlinesFile",
+        "docx" | "doc" => "docxFile",
+        "yaml" => "yamlFile",
+        _ => "txtFile",
+    }
 }
 
 /// What the operator lets requests change at most.
@@ -182,6 +222,8 @@ fn input(
     let as_text = |text: String| Ok(Some(PlanInput::Text(vec![Segment::Literal(text)])));
     match (param.kind, text) {
         (Kind::Node | Kind::Nodes, _) => Ok(None),
+        (Kind::File, Some(text)) => as_text(text),
+        (Kind::File, None) => as_text(value.to_string()),
         (Kind::Json, text) => json(key, value, text, node).map(Some),
         (Kind::Text | Kind::Template, Some(text)) => as_text(text),
         (Kind::Text | Kind::Template, None) => Err(bad(key, "a text")),
@@ -242,4 +284,24 @@ fn plain_tree(value: &Value) -> JsonTemplate {
 
 fn bad(key: &str, wanted: &str) -> Fault {
     Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} must be {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_go_to_the_loaders_input_of_their_extension() {
+        for (name, input) in [
+            ("a.txt", "txtFile"),
+            ("b.PDF", "txtFile"),
+            ("c.pdf", "pdfFile"),
+            ("d.xlsx", "csvFile"),
+            ("e.jsonl", "jsonlinesFile"),
+            ("f.doc", "docxFile"),
+            ("noext", "txtFile"),
+        ] {
+            assert_eq!(input_of(name), input, "{name}");
+        }
+    }
 }

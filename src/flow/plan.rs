@@ -2,7 +2,9 @@
 //! that no request touches built once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use parlor_nodes::files::InputFile;
 use parlor_nodes::inputs::Secrets;
 use parlor_nodes::{InputValue, Inputs, Instance, Kind, NodeError, NodeSpec, registry};
 use parlor_schemas::flow_file::{FlowData, FlowNode};
@@ -42,6 +44,9 @@ pub struct PlanNode {
     pub inputs: Vec<(String, PlanInput)>,
     /// Whether the flow names a stored credential for it.
     pub names_credential: bool,
+    /// Whether other nodes read what it makes as text or as documents, so that
+    /// it is run while the flow is built.
+    pub runs_at_build: bool,
     /// Its secrets.
     pub secrets: Option<Result<Secrets, String>>,
     /// The instance, where no request changes it. An error is the request's to hear.
@@ -57,6 +62,8 @@ pub enum PlanInput {
     Json(JsonTemplate),
     /// Other nodes, by their place in the plan.
     Nodes(Vec<usize>),
+    /// Files of a multipart body.
+    Files(Arc<[InputFile]>),
 }
 
 /// Why a flow cannot be compiled.
@@ -101,10 +108,13 @@ pub fn compile(flow: &FlowData, bind: &BindSecrets<'_>) -> Result<Plan, PlanErro
         typed_session: memory.and_then(typed_session),
     };
     for &at in &order {
-        if let Some(node) = plan_node(&flow.nodes[at], &place, bind) {
-            plan.nodes.push(node);
-            plan.fix_last();
-        }
+        plan.nodes.extend(plan_node(&flow.nodes[at], &place, bind));
+    }
+    for at in 0..plan.nodes.len() {
+        plan.nodes[at].runs_at_build = plan.is_read_early(at);
+    }
+    for at in 0..plan.nodes.len() {
+        plan.fix(at);
     }
     Ok(plan)
 }
@@ -139,6 +149,7 @@ fn plan_node(
         output: node.data.output().map(str::to_owned),
         inputs: inputs.collect(),
         names_credential: node.data.credential.is_some(),
+        runs_at_build: false,
         secrets: bind(node, spec),
         fixed: None,
     })
@@ -155,7 +166,7 @@ pub fn build_alone(node: &FlowNode, bind: &BindSecrets<'_>) -> Result<Option<Ins
         .inputs
         .iter()
         .map(|(name, input)| (name.clone(), resolve_input(input, &|_| None, &|_| None)));
-    node.build(values.collect()).map(Some)
+    node.build(values.collect(), false).map(Some)
 }
 
 fn plan_input(
@@ -208,19 +219,33 @@ fn last_node(segments: &[Segment]) -> Option<&str> {
 }
 
 impl Plan {
-    /// Builds the node just added, if no request can change it.
-    fn fix_last(&mut self) {
-        let Some(node) = self.nodes.last() else { return };
-        if node.runs_at_build() || self.reads_request(node) {
+    /// A chain whose prediction is used, and what loads documents for
+    /// anything but filling a vector store.
+    fn is_read_early(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        match node.output.as_deref() {
+            Some("outputPrediction" | "text") => return true,
+            Some("document") => {}
+            _ if node.spec.category == "Document Loaders" => {}
+            _ => return false,
+        }
+        let reads = |(name, input): &(String, PlanInput)| match input {
+            PlanInput::Nodes(places) => name != "document" && places.contains(&at),
+            other => other.mentions(&node.id),
+        };
+        self.nodes.iter().flat_map(|node| &node.inputs).any(reads)
+    }
+
+    /// Builds a node, if no request can change it.
+    fn fix(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        if node.runs_at_build || self.reads_request(node) {
             return;
         }
         let values = node.inputs.iter().map(|(name, input)| {
             (name.clone(), resolve_input(input, &|_| None, &|at| self.fixed_instance(at)))
         });
-        let built = node.build(values.collect());
-        if let Some(node) = self.nodes.last_mut() {
-            node.fixed = Some(built);
-        }
+        self.nodes[at].fixed = Some(node.build(values.collect(), false));
     }
 
     fn fixed_instance(&self, at: usize) -> Option<Instance> {
@@ -239,16 +264,12 @@ impl Plan {
                 tree.texts(&mut |segments| found |= text::references(segments).next().is_some());
                 found
             }
+            PlanInput::Files(_) => false,
         })
     }
 }
 
 impl PlanNode {
-    /// A chain whose prediction other nodes use is run while the flow is built.
-    pub fn runs_at_build(&self) -> bool {
-        self.output.as_deref() == Some("outputPrediction")
-    }
-
     /// The nodes that are connected to this one, by their place in the plan.
     pub fn sources(&self) -> impl Iterator<Item = usize> {
         let connected = self.inputs.iter().filter_map(|(_, input)| match input {
@@ -262,7 +283,11 @@ impl PlanNode {
     ///
     /// # Errors
     /// What the node says of its inputs.
-    pub fn build(&self, values: Vec<(String, InputValue)>) -> Result<Instance, NodeError> {
+    pub fn build(
+        &self,
+        values: Vec<(String, InputValue)>,
+        is_overridden: bool,
+    ) -> Result<Instance, NodeError> {
         // A node may do without a credential, but not without one that it names.
         if let (true, Some(Err(how))) = (self.names_credential, &self.secrets) {
             return Err(NodeError::MissingCredential(how.clone()));
@@ -271,9 +296,29 @@ impl PlanNode {
             id: self.id.clone(),
             label: self.label.clone(),
             output: self.output.clone(),
+            is_overridden,
             values: values.into_iter().collect(),
             secrets: self.secrets.clone(),
         })
+    }
+}
+
+impl PlanInput {
+    /// Whether a text in it has another node's output in its place.
+    fn mentions(&self, node_id: &str) -> bool {
+        let found = |segments: &[Segment]| {
+            text::references(segments)
+                .any(|reference| matches!(reference, Reference::Node { id, .. } if id == node_id))
+        };
+        match self {
+            Self::Text(segments) => found(segments),
+            Self::Json(tree) => {
+                let mut any = false;
+                tree.texts(&mut |segments| any |= found(segments));
+                any
+            }
+            Self::Nodes(_) | Self::Files(_) => false,
+        }
     }
 }
 
@@ -289,5 +334,6 @@ pub fn resolve_input(
         PlanInput::Nodes(nodes) => {
             InputValue::Nodes(nodes.iter().filter_map(|&at| instance(at)).collect())
         }
+        PlanInput::Files(files) => InputValue::Files(files.clone()),
     }
 }

@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
 use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
-use parlor_nodes::{EventSink, Instance, NodeError, RunOutput, Services, TurnCtx};
+use parlor_nodes::{EventSink, Instance, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
     ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TraceId,
     TurnReply,
@@ -18,12 +18,12 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::build::Builder;
 use super::follow_up::FollowUp;
 use super::overrides::Overrides;
-use super::plan::{Plan, PlanInput, PlanNode, resolve_input};
+use super::plan::{Plan, PlanInput};
 use super::speech::{self, Speech};
-use super::text::Reference;
-use super::transcript::{StoredTranscript, history_text};
+use super::transcript::StoredTranscript;
 use super::uploads::{self, TurnUploads};
 use crate::store::History;
 
@@ -136,17 +136,17 @@ impl BoundTurn {
 
     /// Builds the nodes that the request touches, in order, and runs the last.
     async fn run_plan(&self, ctx: &TurnCtx, stream: bool) -> Result<RunOutput, Fault> {
-        let mut built: Vec<Built> = Vec::with_capacity(self.plan.nodes.len());
-        for (place, node) in self.plan.nodes.iter().enumerate() {
-            let mut next = self.instance(place, node, &built, ctx).await?;
-            if let (true, Instance::Runnable(chain)) = (node.runs_at_build(), &next.instance) {
-                let text = chain.run(ctx, false).await?.prediction();
-                next.instance = Instance::Text(text.into());
-            }
-            built.push(next);
-        }
+        let builder = Builder {
+            plan: &self.plan,
+            overrides: &self.overrides,
+            variables: &self.variables,
+            input: &self.question,
+            attached: self.uploads.attached(),
+            ctx,
+        };
+        let built = builder.build_all().await?;
         match built.last() {
-            Some(Built { instance: Instance::Runnable(ending), .. }) => {
+            Some(Instance::Runnable(ending)) => {
                 let output = ending.run(ctx, stream).await?;
                 if let Some(memory) = self.memory(&built) {
                     memory.remember(&output.stored_answer(), ctx).await?;
@@ -158,78 +158,13 @@ impl BoundTurn {
     }
 
     /// The memory that is connected to the ending node.
-    fn memory<'a>(&self, built: &'a [Built]) -> Option<&'a dyn Memory> {
+    fn memory<'a>(&self, built: &'a [Instance]) -> Option<&'a dyn Memory> {
         let (_, input) =
             self.plan.nodes.last()?.inputs.iter().find(|(name, _)| name == "memory")?;
         let PlanInput::Nodes(places) = input else { return None };
-        match &built.get(*places.first()?)?.instance {
+        match built.get(*places.first()?)? {
             Instance::Memory(memory) => Some(memory.as_ref()),
             _ => None,
-        }
-    }
-
-    /// The shared plan's instance, unless the request changes the node or one
-    /// that feeds it.
-    async fn instance(
-        &self,
-        place: usize,
-        node: &PlanNode,
-        built: &[Built],
-        ctx: &TurnCtx,
-    ) -> Result<Built, NodeError> {
-        let is_changed = self.overrides.inputs.keys().any(|(at, _)| *at == place)
-            || node.sources().any(|at| built.get(at).is_some_and(|source| source.is_own));
-        if let (Some(fixed), false) = (&node.fixed, is_changed) {
-            return Ok(Built { instance: fixed.clone()?, is_own: false });
-        }
-        let history = if mentions_history(node) { history_text(ctx).await? } else { String::new() };
-        let lookup = |reference: &Reference| self.lookup(reference, built, &history, ctx);
-        let instance = |at: usize| built.get(at).map(|built| built.instance.clone());
-        // What the request gives comes last, and so in place of what was saved.
-        let given = self.overrides.inputs.iter().filter(|((at, _), _)| *at == place);
-        let given = given.map(|((_, name), input)| (name, input));
-        let values = node.inputs.iter().map(|(name, input)| (name, input)).chain(given);
-        let values = values
-            .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
-            .collect();
-        Ok(Built { instance: node.build(values)?, is_own: true })
-    }
-
-    fn lookup(
-        &self,
-        reference: &Reference,
-        built: &[Built],
-        history: &str,
-        ctx: &TurnCtx,
-    ) -> Option<String> {
-        match reference {
-            Reference::Question => Some(ctx.question.to_string()),
-            Reference::ChatHistory => Some(history.to_owned()),
-            Reference::FileAttachment => Some(self.uploads.attached().to_owned()),
-            Reference::Variable(name) => self.variable(name),
-            Reference::Flow(name) => self.flow_value(name),
-            Reference::Node { id, path } => {
-                let place = self.plan.nodes.iter().position(|node| node.id == *id)?;
-                output_text(&built.get(place)?.instance, path)
-            }
-        }
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        match self.overrides.variables.get(name) {
-            Some(Value::Null) | None => self.variables.get(name).cloned(),
-            Some(value) => Some(as_text(value)),
-        }
-    }
-
-    /// Parlor's own values come first: a request cannot shadow them.
-    fn flow_value(&self, name: &str) -> Option<String> {
-        match name {
-            "chatflowid" | "chatflowId" => Some(self.key.chatflow.to_string()),
-            "sessionId" => Some(self.key.session.to_string()),
-            "chatId" => Some(self.chat_id.to_string()),
-            "input" => Some(self.question.clone()),
-            other => self.overrides.flow.get(other).map(as_text),
         }
     }
 
@@ -277,53 +212,5 @@ impl BoundTurn {
             trace_id: self.trace_id,
         };
         TurnOutcome { record: self.stores.then_some(record), reply }
-    }
-}
-
-/// A node of this turn.
-struct Built {
-    instance: Instance,
-    /// Built for this turn, not the shared plan's.
-    is_own: bool,
-}
-
-fn mentions_history(node: &PlanNode) -> bool {
-    use super::text::{Segment, references};
-    let found = |segments: &[Segment]| references(segments).any(|r| *r == Reference::ChatHistory);
-    node.inputs.iter().any(|(_, input)| match input {
-        PlanInput::Text(segments) => found(segments),
-        PlanInput::Json(tree) => {
-            let mut any = false;
-            tree.texts(&mut |segments| any |= found(segments));
-            any
-        }
-        PlanInput::Nodes(_) => false,
-    })
-}
-
-/// The text of another node's output, or of a part of it where it is JSON.
-fn output_text(instance: &Instance, path: &[String]) -> Option<String> {
-    let text = match instance {
-        Instance::Text(text) => text.to_string(),
-        Instance::Documents(documents) => serde_json::to_string(documents).ok()?,
-        _ => return None,
-    };
-    if path.is_empty() {
-        return Some(text);
-    }
-    let mut value: &Value = &serde_json::from_str(&text).ok()?;
-    for key in path {
-        value = match key.parse::<usize>() {
-            Ok(index) if value.is_array() => value.get(index)?,
-            _ => value.get(key)?,
-        };
-    }
-    Some(as_text(value))
-}
-
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

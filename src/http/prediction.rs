@@ -21,7 +21,7 @@ use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::overrides;
 use crate::flow::plan::Plan;
 use crate::flow::run::BoundTurn;
-use crate::flow::uploads::{self, FormFile, TurnUploads};
+use crate::flow::uploads::{FormFile, TurnUploads};
 
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
@@ -176,7 +176,8 @@ fn bind(
     events: EventSink,
 ) -> Result<BoundTurn, ApiError> {
     let mut overrides = overrides::parse(&prediction.overrides, plan, &flow.policy)?;
-    overrides.files = uploads::file_inputs(&files);
+    // A file that no node takes is kept with its chat like any other.
+    overrides.take_files(&files, plan, &flow.policy);
     let chat_id = prediction.settle_chat_id();
     let session = session(&prediction, arrival.door, plan, &chat_id)?;
     let question = question(&prediction, flow)?;

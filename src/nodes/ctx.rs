@@ -1,5 +1,6 @@
 //! What a node may ask of the turn it runs in.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::NodeError;
+use crate::retrieval::{IndexShelf, UpsertLedger};
 
 /// What the server lends to nodes.
 pub trait Services: Send + Sync {
@@ -23,6 +25,41 @@ pub trait Services: Send + Sync {
     /// The address that the operator set for a provider of
     /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
+
+    /// The vector indexes in the data folder.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where the server keeps none.
+    fn shelf(&self) -> Result<Arc<dyn IndexShelf>, NodeError> {
+        Err(NodeError::Unsupported("this server keeps no vector indexes".to_owned()))
+    }
+
+    /// What the server remembers of upserts.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where it remembers nothing.
+    fn ledger(&self) -> Result<Arc<dyn UpsertLedger>, NodeError> {
+        Err(NodeError::Unsupported("this server keeps no record of upserts".to_owned()))
+    }
+
+    /// The SQLite file of record managers, in the data folder.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where the server has no data folder.
+    fn records_file(&self) -> Result<PathBuf, NodeError> {
+        Err(NodeError::Unsupported("this server has no place for record managers".to_owned()))
+    }
+
+    /// A file that the chatflow keeps for its loaders (`FILE-STORAGE::name`),
+    /// of at most `most` bytes; `None` when it is gone, cannot be read or is longer.
+    fn chatflow_file<'a>(
+        &'a self,
+        _chatflow: ChatflowId,
+        _name: &'a str,
+        _most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// A file that an earlier request of a chat brought; `None` when it is
     /// gone, cannot be read, or is longer than `most` bytes.

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::NodeError;
-use crate::instance::{ChatModel, Document, Instance, Memory, Runnable, Tool};
+use crate::files::{self, InputFile};
+use crate::instance::{ChatModel, Instance, Memory, Runnable, Tool};
 use crate::prompts::ChatPrompt;
+use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, Retriever, TextSplitter};
 use crate::rich_text::RichText;
+use crate::vector_stores::VectorStore;
 
 /// One resolved input.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub enum InputValue {
     Json(Value),
     /// Connected nodes, one or several.
     Nodes(Vec<Instance>),
+    /// Files of a multipart body.
+    Files(Arc<[InputFile]>),
 }
 
 /// The secrets bound to a node.
@@ -43,6 +48,8 @@ pub struct Inputs {
     pub label: String,
     /// Name of the chosen output.
     pub output: Option<String>,
+    /// Whether the request changed an input of this node.
+    pub is_overridden: bool,
     /// The values by name.
     pub values: HashMap<String, InputValue>,
     /// The secrets, or the sentence that says how to provide them.
@@ -72,6 +79,7 @@ impl Inputs {
                 [Instance::Text(text)] => Some(RichText::data(text.as_ref())),
                 _ => None,
             },
+            InputValue::Files(_) => None,
         }
     }
 
@@ -227,19 +235,87 @@ impl Inputs {
         }
     }
 
-    /// The documents connected to an input, of all nodes in order.
+    /// The files of an input: those of a multipart body, else those that its
+    /// text names; none when it is empty.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] for a text that names no files.
+    pub fn files(&self, name: &str) -> Result<Vec<InputFile>, NodeError> {
+        if let Some(InputValue::Files(files)) = self.values.get(name) {
+            return Ok(files.to_vec());
+        }
+        let Some(text) = self.text(name) else { return Ok(Vec::new()) };
+        files::parse(&text).map_err(|problem| self.bad(name, problem))
+    }
+
+    /// The document loaders connected to an input, in order.
     ///
     /// # Errors
     /// [`NodeError::BadInput`] when something else is connected.
-    pub fn documents(&self, name: &str) -> Result<Vec<Document>, NodeError> {
-        let mut all = Vec::new();
-        for node in self.nodes(name) {
-            let Instance::Documents(documents) = node else {
-                return Err(self.wrong_node(name, "documents", Some(node)));
-            };
-            all.extend_from_slice(documents);
+    pub fn loaders(&self, name: &str) -> Result<Vec<Arc<dyn DocumentLoader>>, NodeError> {
+        let loader = |node: &Instance| match node {
+            Instance::Loader(loader) => Ok(Arc::clone(loader)),
+            other => Err(self.wrong_node(name, "a document loader", Some(other))),
+        };
+        self.nodes(name).iter().map(loader).collect()
+    }
+
+    /// The text splitter connected to an input, if one is.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when something else is connected.
+    pub fn splitter(&self, name: &str) -> Result<Option<Arc<dyn TextSplitter>>, NodeError> {
+        match self.node(name) {
+            None => Ok(None),
+            Some(Instance::Splitter(splitter)) => Ok(Some(splitter.clone())),
+            other => Err(self.wrong_node(name, "a text splitter", other)),
         }
-        Ok(all)
+    }
+
+    /// The embeddings connected to an input.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when none are connected, or something else.
+    pub fn embeddings(&self, name: &str) -> Result<Arc<dyn Embeddings>, NodeError> {
+        match self.node(name) {
+            Some(Instance::Embeddings(embeddings)) => Ok(embeddings.clone()),
+            other => Err(self.wrong_node(name, "embeddings", other)),
+        }
+    }
+
+    /// The record manager connected to an input, if one is.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when something else is connected.
+    pub fn record_manager(&self, name: &str) -> Result<Option<Arc<dyn RecordManager>>, NodeError> {
+        match self.node(name) {
+            None => Ok(None),
+            Some(Instance::RecordManager(records)) => Ok(Some(records.clone())),
+            other => Err(self.wrong_node(name, "a record manager", other)),
+        }
+    }
+
+    /// The vector store connected to an input.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when none is connected, or something else.
+    pub fn vector_store(&self, name: &str) -> Result<Arc<VectorStore>, NodeError> {
+        match self.node(name) {
+            Some(Instance::VectorStore(store)) => Ok(store.clone()),
+            other => Err(self.wrong_node(name, "a vector store", other)),
+        }
+    }
+
+    /// The retriever connected to an input; a vector store is one.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] when none is connected, or something else.
+    pub fn retriever(&self, name: &str) -> Result<Arc<dyn Retriever>, NodeError> {
+        match self.node(name) {
+            Some(Instance::Retriever(retriever)) => Ok(retriever.clone()),
+            Some(Instance::VectorStore(store)) => Ok(store.clone()),
+            other => Err(self.wrong_node(name, "a retriever or a vector store", other)),
+        }
     }
 
     /// The error for a missing or wrong connection.

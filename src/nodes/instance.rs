@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest, ImageDetail, ModelMessage, ToolDefinition};
 use crate::prompts::{ChatPrompt, TextPrompt};
+pub use crate::retrieval::Document;
+use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, Retriever, TextSplitter};
+use crate::vector_stores::VectorStore;
 
 /// A built node.
 #[derive(Clone)]
@@ -22,6 +24,8 @@ pub enum Instance {
     Prompt(Arc<TextPrompt>),
     /// A prompt of messages.
     ChatPrompt(Arc<ChatPrompt>),
+    /// What loads documents, before it has loaded them.
+    Loader(Arc<dyn DocumentLoader>),
     /// Documents of a loader or retriever.
     Documents(Arc<[Document]>),
     /// Text: a loader's output `text`, a chain's `outputPrediction`.
@@ -34,6 +38,16 @@ pub enum Instance {
     OutputParser(Arc<dyn OutputParser>),
     /// A check of what people write.
     Moderation(Arc<dyn Moderation>),
+    /// What cuts texts into chunks.
+    Splitter(Arc<dyn TextSplitter>),
+    /// What turns texts into vectors.
+    Embeddings(Arc<dyn Embeddings>),
+    /// A vector store; also a retriever.
+    VectorStore(Arc<VectorStore>),
+    /// What finds documents.
+    Retriever(Arc<dyn Retriever>),
+    /// What remembers the chunks of a vector store.
+    RecordManager(Arc<dyn RecordManager>),
     /// Nothing: a note on the canvas.
     Note,
 }
@@ -46,25 +60,21 @@ impl Instance {
             Self::Memory(_) => "a memory",
             Self::Prompt(_) => "a prompt template",
             Self::ChatPrompt(_) => "a chat prompt template",
+            Self::Loader(_) => "a document loader",
             Self::Documents(_) => "documents",
             Self::Text(_) => "a text",
             Self::Runnable(_) => "a chain or agent",
             Self::Tool(_) => "a tool",
             Self::OutputParser(_) => "an output parser",
             Self::Moderation(_) => "a moderation",
+            Self::Splitter(_) => "a text splitter",
+            Self::Embeddings(_) => "embeddings",
+            Self::VectorStore(_) => "a vector store",
+            Self::Retriever(_) => "a retriever",
+            Self::RecordManager(_) => "a record manager",
             Self::Note => "a note",
         }
     }
-}
-
-/// A piece of text with where it comes from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Document {
-    /// The text.
-    pub page_content: String,
-    /// Source, page, line and what the author added.
-    pub metadata: Map<String, Value>,
 }
 
 /// A chat model of any provider.

@@ -12,6 +12,8 @@
 //! - [`model`]: the chat model's request and reply
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
+//! - [`retrieval`]: documents, vectors and what works on them, as traits
+//! - [`files`]: files as inputs; [`workers`]: work that computes for long
 //! - [`extract`]: the text of files; [`speech`]: words out of recordings
 //! - then one folder per category of Flowise's palette
 
@@ -20,8 +22,10 @@ pub mod chains;
 pub mod chat_models;
 pub mod ctx;
 pub mod document_loaders;
+pub mod embeddings;
 pub mod error;
 pub mod extract;
+pub mod files;
 pub mod inputs;
 pub mod instance;
 pub mod memory;
@@ -29,16 +33,22 @@ pub mod model;
 pub mod moderation;
 pub mod output_parsers;
 pub mod prompts;
+pub mod record_managers;
 pub mod registry;
+pub mod retrieval;
+pub mod retrievers;
 pub mod rich_text;
 pub mod spec;
 pub mod speech;
 pub mod template;
 #[cfg(test)]
 mod test_support;
+pub mod text_splitters;
 pub mod tools;
 pub mod utilities;
+pub mod vector_stores;
 pub mod wire;
+pub mod workers;
 
 pub use ctx::{EventSink, Services, Transcript, TurnCtx};
 pub use error::NodeError;

@@ -14,6 +14,11 @@ pub fn all() -> impl Iterator<Item = &'static NodeSpec> {
         crate::moderation::NODES,
         crate::output_parsers::NODES,
         crate::document_loaders::NODES,
+        crate::text_splitters::NODES,
+        crate::embeddings::NODES,
+        crate::vector_stores::NODES,
+        crate::record_managers::NODES,
+        crate::retrievers::NODES,
         crate::utilities::NODES,
     ]
     .into_iter()

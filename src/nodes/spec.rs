@@ -51,6 +51,8 @@ pub enum Kind {
     Json,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Files: data URIs, names of stored ones, or files of a multipart body.
+    File,
     /// Another node.
     Node,
     /// Several other nodes.

@@ -316,6 +316,7 @@ pub(crate) fn node(instance: Instance) -> InputValue {
 /// The inputs of a node labelled `Test node`.
 pub(crate) fn inputs<const N: usize>(values: [(&str, InputValue); N]) -> Inputs {
     Inputs {
+        is_overridden: false,
         id: "test_0".to_owned(),
         label: "Test node".to_owned(),
         values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -5,13 +5,13 @@
 mod data_uri;
 mod desk;
 
+use parlor_nodes::files::InputFile;
 use parlor_nodes::speech::Clip;
 use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, Upload};
 use serde_json::{Value, json};
 
 use desk::Desk;
 
-use super::overrides::FileInput;
 use super::plan::{Plan, PlanInput};
 use super::text::JsonTemplate;
 use crate::store::blobs::{BlobFolder, Blobs, StagedBlob};
@@ -25,6 +25,14 @@ pub struct FormFile {
     pub mime: String,
     /// Its bytes.
     pub bytes: bytes::Bytes,
+}
+
+impl FormFile {
+    /// The file as an input of a node.
+    pub fn as_input(&self) -> InputFile {
+        let Self { name, mime, bytes } = self.clone();
+        InputFile::Inline { name, mime, bytes }
+    }
 }
 
 /// The uploads of one turn.
@@ -118,24 +126,6 @@ impl Received {
     }
 }
 
-/// Which inputs the files of a multipart body are for: Flowise decides by the
-/// extension alone, upper and lower case apart (contract 1.2).
-pub fn file_inputs(files: &[FormFile]) -> Vec<FileInput> {
-    let input = |name: &str| match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "pdf" => "pdfFile",
-        "json" => "jsonFile",
-        "csv" | "xls" | "xlsx" => "csvFile",
-        "jsonl" => "jsonlinesFile",
-        "docx" | "doc" => "docxFile",
-        "yaml" => "yamlFile",
-        _ => "txtFile",
-    };
-    files
-        .iter()
-        .map(|file| FileInput { input: input(&file.name), name: file.name.clone() })
-        .collect()
-}
-
 /// Whether a chat model of the flow takes images.
 pub(super) fn sees_images(plan: &Plan) -> bool {
     let models = plan.nodes.iter().filter(|node| node.spec.category == "Chat Models");
@@ -154,25 +144,4 @@ async fn off_arbiter<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let stopped = |_| Fault::new(ErrorCode::Overloaded, "the server is stopping");
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_go_to_the_loaders_input_of_their_extension() {
-        let file = |name: &str| FormFile {
-            name: name.to_owned(),
-            mime: String::new(),
-            bytes: bytes::Bytes::new(),
-        };
-        let names = ["a.txt", "b.PDF", "c.pdf", "d.xlsx", "e.jsonl", "f.doc", "noext"];
-        let found = file_inputs(&names.map(file));
-        let inputs: Vec<_> = found.iter().map(|file| file.input).collect();
-        let expected =
-            ["txtFile", "txtFile", "pdfFile", "csvFile", "jsonlinesFile", "docxFile", "txtFile"];
-        assert_eq!(inputs, expected);
-        assert_eq!(found[2].name, "c.pdf");
-    }
 }

@@ -161,7 +161,7 @@ mod tests {
         let mut findings = Findings::default();
         assert_eq!(findings.output("hi"), RunOutput::text("hi"));
 
-        let document = Document { page_content: "p".to_owned(), metadata: Map::new() };
+        let document = Document::new("p", Map::new());
         let found = Outcome {
             source_documents: vec![document],
             artifacts: vec![json!({"type": "png"})],

@@ -2,6 +2,8 @@
 
 mod output;
 
+pub use output::joined_text;
+
 mod plain_text;
 
 use crate::spec::NodeSpec;

@@ -1,12 +1,20 @@
-//! What all loaders do with the documents they found: the author's metadata
-//! goes in, unwanted keys go out, and the chosen output is made.
+//! What all loaders do with the documents they found: they are cut, the
+//! author's metadata goes in, unwanted keys go out.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{Document, Instance};
+use crate::instance::Instance;
+use crate::retrieval::{Document, DocumentLoader, Loaded, Origin, TextSplitter};
 use crate::spec::{Kind, Param};
+use crate::text_splitters::split_documents;
+use crate::workers;
 
 /// The metadata that the author adds.
 pub(super) const METADATA: Param = Param::open("metadata", Kind::Json);
@@ -15,20 +23,29 @@ pub(super) const OMIT_METADATA_KEYS: Param = Param::open("omitMetadataKeys", Kin
 /// What cuts the documents into chunks.
 pub(super) const TEXT_SPLITTER: Param = Param::closed("textSplitter", Kind::Node);
 
-/// The chosen output of a loader: `document` (the default), or `text`, which
-/// is every page's content followed by a line break.
+/// A loader as a built node: `source` finds the documents, this cuts them,
+/// adds the author's metadata and notes where they come from.
 ///
 /// # Errors
-/// [`NodeError::BadInput`] for metadata that is no object.
-pub(super) fn output(inputs: &Inputs, documents: Vec<Document>) -> Result<Instance, NodeError> {
-    if inputs.output.as_deref() == Some("text") {
-        return Ok(Instance::Text(joined(&documents).into()));
-    }
-    let documents = with_metadata(inputs, documents)?;
-    Ok(Instance::Documents(documents.into()))
+/// [`NodeError::BadInput`] for metadata that is no object, and for something
+/// else in the splitter's place.
+pub(super) fn loader(
+    inputs: &Inputs,
+    source: impl DocumentLoader + 'static,
+) -> Result<Instance, NodeError> {
+    let id = Arc::from(inputs.id.as_str());
+    Ok(Instance::Loader(Arc::new(Finished {
+        title: format!("{} ({})", inputs.label, inputs.id),
+        source,
+        splitter: inputs.splitter(TEXT_SPLITTER.name)?,
+        added: inputs.object(METADATA.name)?,
+        omitted: inputs.text(OMIT_METADATA_KEYS.name).unwrap_or_default().trim().to_owned(),
+        origin: if inputs.is_overridden { Origin::Request(id) } else { Origin::Chatflow(id) },
+    })))
 }
 
-fn joined(documents: &[Document]) -> String {
+/// The output `text` of a loader: every page's content followed by a line break.
+pub fn joined_text(documents: &[Document]) -> String {
     let length = documents.iter().map(|document| document.page_content.len() + 1).sum();
     let mut text = String::with_capacity(length);
     for document in documents {
@@ -38,16 +55,32 @@ fn joined(documents: &[Document]) -> String {
     text
 }
 
-fn with_metadata(
-    inputs: &Inputs,
-    mut documents: Vec<Document>,
-) -> Result<Vec<Document>, NodeError> {
-    let added = inputs.object("metadata")?;
-    let omitted = inputs.text("omitMetadataKeys").unwrap_or_default();
-    for document in &mut documents {
-        merge(&mut document.metadata, &added, omitted.trim());
+struct Finished<S> {
+    title: String,
+    source: S,
+    splitter: Option<Arc<dyn TextSplitter>>,
+    added: Map<String, Value>,
+    omitted: String,
+    origin: Origin,
+}
+
+impl<S: DocumentLoader> DocumentLoader for Finished<S> {
+    fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
+        async move {
+            let mut loaded = self.source.load(ctx).await?;
+            if let Some(splitter) = self.splitter.clone() {
+                let documents = std::mem::take(&mut loaded.documents);
+                let split = move || split_documents(splitter.as_ref(), documents);
+                loaded.documents = workers::compute(&self.title, ctx, split).await?;
+            }
+            for document in &mut loaded.documents {
+                merge(&mut document.metadata, &self.added, &self.omitted);
+                document.origin.get_or_insert_with(|| self.origin.clone());
+            }
+            Ok(loaded)
+        }
+        .boxed()
     }
-    Ok(documents)
 }
 
 /// `*` drops what the loader found and keeps what the author added; a list of
@@ -68,16 +101,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::test_support::{inputs, json as tree, source};
+    use crate::test_support::{TestTurn, inputs, json as tree, source};
 
-    fn page(text: &str) -> Document {
-        let metadata = json!({"source": "a.txt", "line": 1});
-        let metadata = metadata.as_object().unwrap().clone();
-        Document { page_content: text.to_owned(), metadata }
+    /// A source of one page.
+    struct Page;
+
+    impl DocumentLoader for Page {
+        fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
+            let metadata = json!({"source": "a.txt", "line": 1}).as_object().unwrap().clone();
+            let documents = vec![Document::new("p", metadata)];
+            std::future::ready(Ok(Loaded { documents, n_files: 1, failures: Vec::new() })).boxed()
+        }
     }
 
-    #[test]
-    fn metadata_is_merged_and_keys_are_omitted() {
+    async fn loaded(inputs: &Inputs) -> Document {
+        let Instance::Loader(loader) = loader(inputs, Page).unwrap() else { panic!("a loader") };
+        loader.load(&TestTurn::asking("").ctx()).await.unwrap().documents.remove(0)
+    }
+
+    #[tokio::test]
+    async fn metadata_is_merged_and_keys_are_omitted() {
         for (added, omitted, expected) in [
             (json!(null), "", json!({"source": "a.txt", "line": 1})),
             (
@@ -92,27 +135,30 @@ mod tests {
         ] {
             let inputs = inputs([("metadata", tree(added)), ("omitMetadataKeys", source(omitted))]);
 
-            let Instance::Documents(documents) = output(&inputs, vec![page("p")]).unwrap() else {
-                panic!("documents")
-            };
+            let document = loaded(&inputs).await;
 
-            assert_eq!(Value::Object(documents[0].metadata.clone()), expected, "{omitted}");
+            assert_eq!(Value::Object(document.metadata), expected, "{omitted}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_origin_is_the_chatflow_unless_the_request_changed_the_loader() {
+        let mut inputs = inputs([]);
+        assert_eq!(loaded(&inputs).await.origin, Some(Origin::Chatflow("test_0".into())));
+
+        inputs.is_overridden = true;
+        assert_eq!(loaded(&inputs).await.origin, Some(Origin::Request("test_0".into())));
     }
 
     #[test]
     fn the_text_output_ends_every_page_with_a_line_break() {
-        let mut inputs = inputs([]);
-        inputs.output = Some("text".to_owned());
-
-        let text = output(&inputs, vec![page("one"), page("two")]).unwrap();
-
-        assert!(matches!(text, Instance::Text(text) if &*text == "one\ntwo\n"));
+        let pages = ["one", "two"].map(|text| Document::new(text, Map::new()));
+        assert_eq!(joined_text(&pages), "one\ntwo\n");
     }
 
     #[test]
     fn metadata_that_is_no_object_is_refused_by_name() {
-        let error = output(&inputs([("metadata", tree(json!([1])))]), Vec::new()).err().unwrap();
+        let error = loader(&inputs([("metadata", tree(json!([1])))]), Page).err().unwrap();
 
         assert!(error.to_string().contains("metadata must be a JSON object"), "{error}");
     }

@@ -1,11 +1,17 @@
 //! Flowise `plainText`, version 2: a text typed into the flow.
 
+use std::future::ready;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Map;
 
-use super::output::{METADATA, OMIT_METADATA_KEYS, TEXT_SPLITTER, output};
+use super::output::{METADATA, OMIT_METADATA_KEYS, TEXT_SPLITTER, loader};
+use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{Document, Instance};
+use crate::instance::Instance;
+use crate::retrieval::{Document, DocumentLoader, Loaded};
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The node.
@@ -19,10 +25,20 @@ pub const SPEC: NodeSpec = NodeSpec {
     build,
 };
 
+/// The typed text.
+struct PlainText(Option<String>);
+
+impl DocumentLoader for PlainText {
+    fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
+        // Without a text there is no document: stores drop empty ones anyway.
+        let document = |text: &String| Document::new(text, Map::new());
+        let documents = self.0.iter().map(document).collect();
+        ready(Ok(Loaded { documents, ..Loaded::default() })).boxed()
+    }
+}
+
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
-    let document = |page_content| Document { page_content, metadata: Map::new() };
-    // Without a text there is no document: stores drop empty ones anyway.
-    output(inputs, inputs.text("text").map(document).into_iter().collect())
+    loader(inputs, PlainText(inputs.text("text")))
 }
 
 #[cfg(test)]
@@ -30,32 +46,30 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::test_support::{build, inputs, json, source};
+    use crate::test_support::{TestTurn, build, json, source};
 
-    #[test]
-    fn the_text_becomes_one_document_with_the_authors_metadata() {
+    #[tokio::test]
+    async fn the_text_becomes_one_document_with_the_authors_metadata() {
         let metadata = json(json!({"team": "x"}));
 
-        let Instance::Documents(documents) =
+        let Instance::Loader(loader) =
             build(&SPEC, [("text", source("Hello {you}")), ("metadata", metadata)])
         else {
-            panic!("documents")
+            panic!("a loader")
         };
+        let loaded = loader.load(&TestTurn::asking("").ctx()).await.unwrap();
 
-        let shown = serde_json::to_value(&*documents).unwrap();
+        let shown = serde_json::to_value(&loaded.documents).unwrap();
         let expected = json!([{"pageContent": "Hello {you}", "metadata": {"team": "x"}}]);
         assert_eq!(shown, expected);
     }
 
-    #[test]
-    fn the_output_text_is_the_text_and_a_line_break() {
-        for (text, expected) in [("Hello", "Hello\n"), ("", "")] {
-            let mut inputs = inputs([("text", source(text))]);
-            inputs.output = Some("text".to_owned());
+    #[tokio::test]
+    async fn no_text_is_no_document() {
+        let Instance::Loader(loader) = build(&SPEC, [("text", source(""))]) else {
+            panic!("a loader")
+        };
 
-            let instance = (SPEC.build)(&inputs).unwrap();
-
-            assert!(matches!(instance, Instance::Text(text) if &*text == expected));
-        }
+        assert!(loader.load(&TestTurn::asking("").ctx()).await.unwrap().documents.is_empty());
     }
 }

@@ -80,6 +80,7 @@ impl Provider {
         let values = settings.iter();
         let values = values.map(|(name, value)| (name.clone(), InputValue::Json(value.clone())));
         (self.build)(&Inputs {
+            is_overridden: false,
             id: self.key.to_owned(),
             label: "Speech to text".to_owned(),
             output: None,

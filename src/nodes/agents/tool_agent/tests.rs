@@ -166,7 +166,7 @@ async fn documents_and_artifacts_of_tools_come_with_the_answer() {
     let document = json!({"pageContent": "p", "metadata": {"source": "s"}});
     let finder = FakeTool::named("finder", |_| {
         let metadata = json!({"source": "s"}).as_object().unwrap().clone();
-        let document = crate::Document { page_content: "p".to_owned(), metadata };
+        let document = crate::Document::new("p", metadata);
         let artifacts = vec![json!({"type": "png", "data": "x"})];
         Ok(ToolOutput { text: "p".to_owned(), source_documents: vec![document], artifacts })
     });

@@ -1,0 +1,107 @@
+//! Documents, what loads them, what cuts them, and what finds them again.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+
+/// A piece of text with where it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The text.
+    pub page_content: String,
+    /// Source, page, line and what the author added.
+    pub metadata: Map<String, Value>,
+    /// What it is a part of. Never sent: Flowise's metadata says `blob` of every file.
+    #[serde(skip)]
+    pub origin: Option<Origin>,
+}
+
+/// What a document is a part of, to find all of its chunks again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// The chatflow itself, by the id of its loader: a newer version replaces it.
+    Chatflow(Arc<str>),
+    /// A request, by the name of its file, its address or its loader: it adds
+    /// to what is there.
+    Request(Arc<str>),
+}
+
+impl Document {
+    /// A document of no origin.
+    pub fn new(page_content: impl Into<String>, metadata: Map<String, Value>) -> Self {
+        Self { page_content: page_content.into(), metadata, origin: None }
+    }
+}
+
+/// What loads documents, and what makes them of a search.
+pub trait DocumentLoader: Send + Sync {
+    /// The documents, cut by the splitter that is connected, with the author's
+    /// metadata. Parsing happens off the arbiters ([`crate::workers`]).
+    ///
+    /// # Errors
+    /// What concerns the loader as a whole; a file that cannot be read is a
+    /// [`LoadFailure`].
+    fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>>;
+}
+
+/// What a loader brought.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The documents in order.
+    pub documents: Vec<Document>,
+    /// Files and pages read.
+    pub n_files: usize,
+    /// Files and pages that could not be read.
+    pub failures: Vec<LoadFailure>,
+}
+
+/// A file or a page that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadFailure {
+    /// Its name or address.
+    pub name: String,
+    /// What is wrong, starting with a verb: `is protected by a password`.
+    pub problem: String,
+}
+
+impl Loaded {
+    /// The documents, where every file could be read.
+    ///
+    /// # Errors
+    /// [`NodeError::BadRequest`] naming the first file that could not.
+    pub fn whole(self) -> Result<Vec<Document>, NodeError> {
+        match self.failures.first() {
+            None => Ok(self.documents),
+            Some(LoadFailure { name, problem }) => {
+                Err(NodeError::BadRequest(format!("{name} {problem}")))
+            }
+        }
+    }
+}
+
+/// What cuts a text into chunks. Pure, linear in the text's length.
+pub trait TextSplitter: Send + Sync {
+    /// The chunks in order.
+    fn split(&self, text: &str) -> Vec<String>;
+}
+
+/// What finds documents for a question.
+pub trait Retriever: Send + Sync {
+    /// The documents, best first.
+    fn retrieve<'a>(
+        &'a self,
+        query: &'a str,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<Document>, NodeError>>;
+
+    /// Name and description, for a chain that chooses between several.
+    fn title(&self) -> Option<(&str, &str)> {
+        None
+    }
+}

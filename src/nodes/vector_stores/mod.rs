@@ -1,0 +1,77 @@
+//! Vector stores: an index, embeddings, what fills it and how it is searched.
+//!
+//! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
+//! writing ([`upsert`]) and searching ([`search`]) are the same for all.
+
+mod search;
+mod settings;
+mod upsert;
+
+use std::sync::Arc;
+
+pub use settings::{SearchKind, SearchSettings};
+pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
+
+use crate::error::NodeError;
+use crate::inputs::Inputs;
+use crate::instance::Instance;
+use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, VectorIndex};
+use crate::spec::NodeSpec;
+
+/// The vector store nodes.
+pub const NODES: &[&NodeSpec] = &[];
+
+/// A vector store as its node describes it. Building it calls nobody.
+pub struct VectorStore {
+    /// Label and id of the node, for errors.
+    pub title: String,
+    /// Name of the node, which Flowise appends to a record manager's namespace.
+    pub node_name: &'static str,
+    /// Where vectors are.
+    pub index: Arc<dyn VectorIndex>,
+    /// What makes vectors.
+    pub embeddings: Arc<dyn Embeddings>,
+    /// What fills it.
+    pub loaders: Vec<Arc<dyn DocumentLoader>>,
+    /// What remembers its chunks.
+    pub records: Option<Arc<dyn RecordManager>>,
+    /// How it is searched.
+    pub search: SearchSettings,
+    /// Whether chunks belong to the chat that brought them (`fileUpload`).
+    pub by_chat: bool,
+    /// Whether it fills itself from its loaders before its first search
+    /// (`memoryVectorStore`, which keeps nothing in Flowise).
+    pub fills_itself: bool,
+}
+
+impl VectorStore {
+    /// The store of a node: its connections and its search settings, read from
+    /// the inputs that all vector stores have.
+    ///
+    /// # Errors
+    /// [`NodeError::BadInput`] for a missing connection or a bad setting.
+    pub fn assemble(
+        inputs: &Inputs,
+        node_name: &'static str,
+        index: impl VectorIndex + 'static,
+        filter_input: &str,
+    ) -> Result<Self, NodeError> {
+        Ok(Self {
+            title: format!("{} ({})", inputs.label, inputs.id),
+            node_name,
+            index: Arc::new(index),
+            embeddings: inputs.embeddings("embeddings")?,
+            loaders: inputs.loaders("document")?,
+            records: inputs.record_manager("recordManager")?,
+            search: SearchSettings::read(inputs, filter_input)?,
+            by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
+            fills_itself: false,
+        })
+    }
+
+    /// The store as a built node. Both of its outputs are the store: a chain
+    /// that wants a retriever asks it as one.
+    pub fn into_instance(self) -> Instance {
+        Instance::VectorStore(Arc::new(self))
+    }
+}

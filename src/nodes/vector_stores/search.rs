@@ -1,0 +1,54 @@
+//! Searching a vector store.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{SearchKind, VectorStore};
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::retrieval::{Document, Hit, QueryKind, Retriever, VectorQuery};
+
+impl VectorStore {
+    /// The hits of a search as the node says, best first; `k` in place of its `topK`.
+    ///
+    /// # Errors
+    /// The embeddings' and the store's.
+    pub async fn hits(
+        &self,
+        query: &str,
+        k: Option<usize>,
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Hit>, NodeError> {
+        let k = k.unwrap_or(self.search.top_k).max(1);
+        let vector = self.embeddings.embed_query(query, ctx).await?;
+        let (fetched, kind, with_vectors) = match self.search.kind {
+            SearchKind::Similarity => (k, QueryKind::Similarity, false),
+            SearchKind::Hybrid => (k, QueryKind::Hybrid, false),
+            SearchKind::Mmr { fetch_k, .. } => (fetch_k.max(k), QueryKind::Similarity, true),
+        };
+        let query = VectorQuery {
+            vector: &vector,
+            text: query,
+            k: fetched,
+            filter: self.search.filter.as_ref(),
+            chat: self.by_chat.then_some(&ctx.chat_id),
+            with_vectors,
+            kind,
+        };
+        self.index.query(&query, ctx).await
+    }
+}
+
+impl Retriever for VectorStore {
+    fn retrieve<'a>(
+        &'a self,
+        query: &'a str,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<Document>, NodeError>> {
+        async move {
+            let hits = self.hits(query, None, ctx).await?;
+            Ok(hits.into_iter().map(|hit| hit.document).collect())
+        }
+        .boxed()
+    }
+}

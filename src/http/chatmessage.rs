@@ -4,12 +4,12 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
 use parlor_schemas::feedback::Rating;
-use parlor_schemas::{ChatMessage, ChatflowId, MessageFilter, SessionKey};
+use parlor_schemas::{ChatMessage, ChatType, ChatflowId, MessageFilter, SessionKey};
 use serde_json::json;
 
 use super::chatflows;
 use super::error::ApiError;
-use super::message_query::{self, Deletion};
+use super::message_query::{self, Deletion, Reading};
 use super::openapi::Deleted;
 use super::state::AppState;
 use crate::store::{MessageQuery, MessageStats, Order};
@@ -60,8 +60,38 @@ pub async fn list(
     query: Query,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let flow = chatflows::find(&id, &state)?;
     let reading = message_query::reading(&query)?;
+    read(&id, reading, state).await
+}
+
+/// The same of the operator's own door: `chatType` is `INTERNAL`, whatever the
+/// query says of it.
+///
+/// # Errors
+/// As there.
+#[utoipa::path(
+    get, path = "/api/v1/internal-chatmessage/{id}", tag = "Messages",
+    params(("id" = ChatflowId, Path, description = "The chatflow; the query is that of `/api/v1/chatmessage/{id}`")),
+    responses((status = 200, description = "Messages", body = Vec<ChatMessage>))
+)]
+pub async fn list_internal(
+    id: web::Path<String>,
+    query: Query,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let mut reading = message_query::reading(&query)?;
+    if let Some(filter) = &mut reading.filter {
+        filter.chat_types = vec![ChatType::Internal];
+    }
+    read(&id, reading, state).await
+}
+
+async fn read(
+    id: &str,
+    reading: Reading,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let flow = chatflows::find(id, &state)?;
     let Some(filter) = reading.filter else { return Ok(HttpResponse::Ok().json(json!([]))) };
     if !reading.ratings.is_empty() {
         let rated = state.store.rated(flow.id, &filter, &reading.ratings, reading.order).await?;

@@ -22,6 +22,7 @@ pub mod care;
 pub mod chatflow_import;
 pub mod chatflows;
 pub mod chatmessage;
+pub mod chatmessage_create;
 pub mod credentials;
 pub mod error;
 pub mod feedback;

@@ -20,8 +20,9 @@ use super::error::ApiError;
 use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
-    abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, credentials,
-    feedback, files, key_import, leads, misc, nodes, prediction, row_import, variables, widget,
+    abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
+    credentials, feedback, files, key_import, leads, misc, nodes, prediction, row_import,
+    variables, widget,
 };
 
 /// Where the document is.
@@ -75,6 +76,9 @@ const CONTENT_POLICY: &str =
         chatflows::update,
         chatmessage::delete,
         chatmessage::list,
+        chatmessage::list_internal,
+        chatmessage_create::create,
+        chatmessage_create::create_in_flow,
         chatmessage::stats,
         credentials::create,
         credentials::delete,

@@ -9,9 +9,9 @@ use parlor_schemas::Scope;
 
 use super::gate::{self, Policy};
 use super::{
-    abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, credentials,
-    feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import, variables,
-    widget,
+    abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
+    credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import,
+    variables, widget,
 };
 
 /// One line of the table.
@@ -77,8 +77,11 @@ pub const TABLE: &[Entry] = &[
     route!("OPTIONS", "/api/v1/get-upload-file", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/attachments/{id}/{chatId}", Policy::FlowKey, attachments::create),
     route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/chatmessage", OPERATOR, chatmessage_create::create),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
+    route!("POST", "/api/v1/chatmessage/{id}", OPERATOR, chatmessage_create::create_in_flow),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
+    route!("GET", "/api/v1/internal-chatmessage/{id}", MESSAGES, chatmessage::list_internal),
     route!("GET", "/api/v1/stats/{id}", MESSAGES, chatmessage::stats),
     route!("POST", "/api/v1/rows/import", OPERATOR, row_import::import),
     route!("GET", "/api/v1/chatflows", OPERATOR, chatflows::list),

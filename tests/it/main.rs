@@ -38,6 +38,8 @@ mod limits;
 mod memories;
 mod memories_redis;
 mod message_api;
+mod message_create;
+mod message_goldens;
 mod migrate;
 mod migrate_odd;
 mod multipart;

@@ -87,7 +87,7 @@ pub(super) struct Incoming {
 
 /// One message as half of a turn.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct HalfTurn {
+pub(in crate::http) struct HalfTurn {
     pub key: SessionKey,
     pub halves: Halves,
     pub body: NewTurn,
@@ -101,7 +101,7 @@ pub(super) struct HalfTurn {
 ///
 /// # Errors
 /// What is wrong with it, in a few words.
-pub(super) fn read(line: &[u8], chatflow: Option<ChatflowId>) -> Result<HalfTurn, String> {
+pub(in crate::http) fn read(line: &[u8], chatflow: Option<ChatflowId>) -> Result<HalfTurn, String> {
     let message: Incoming = serde_json::from_slice(line).map_err(|error| unreadable(&error))?;
     let chatflow = chatflow.or(message.chatflowid).ok_or("chatflowid is missing")?;
     let session = message.session_id.clone().unwrap_or_else(|| (&message.chat_id).into());

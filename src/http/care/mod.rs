@@ -3,7 +3,7 @@
 
 mod blobs;
 pub mod incoming;
-mod lines;
+pub(super) mod lines;
 mod pairing;
 
 use actix_web::{HttpResponse, web};

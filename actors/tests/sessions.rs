@@ -60,7 +60,7 @@ fn sessions_never_mix() {
 }
 
 #[test]
-fn a_panic_is_an_error_of_its_turn_and_the_next_one_remembers_all() {
+fn p5_a_panic_is_an_error_of_its_turn_and_the_next_one_remembers_all() {
     run(limits(), |handle, store| async move {
         ask(&handle, "s", "one", Script::Answer).await.unwrap();
         let fault = ask(&handle, "s", "two", Script::Panic).await.unwrap_err();
@@ -71,7 +71,7 @@ fn a_panic_is_an_error_of_its_turn_and_the_next_one_remembers_all() {
 }
 
 #[test]
-fn a_session_that_panics_again_and_again_is_paused_and_no_other_suffers() {
+fn p6_a_session_that_panics_again_and_again_is_paused_and_no_other_suffers() {
     run(limits(), |handle, _| async move {
         for _ in 0..5 {
             let fault = ask(&handle, "poison", "x", Script::Panic).await.unwrap_err();
@@ -136,7 +136,7 @@ fn a_full_server_refuses_at_once_and_a_full_session_only_its_own() {
 }
 
 #[test]
-fn an_idle_session_is_passivated_and_wakes_with_the_same_memory() {
+fn p5_an_idle_session_is_passivated_and_wakes_with_the_same_memory() {
     let limits = Limits { idle_after: Duration::from_millis(40), ..limits() };
     run(limits, |handle, store| async move {
         ask(&handle, "s", "one", Script::Answer).await.unwrap();

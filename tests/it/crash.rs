@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use parlor_benches::crash::{Options, run};
 
 #[tokio::test]
-async fn a_server_that_is_killed_under_load_loses_doubles_and_mixes_nothing() {
+async fn p1_a_server_that_is_killed_under_load_loses_doubles_and_mixes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         kills: 3,

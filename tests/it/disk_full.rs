@@ -90,7 +90,7 @@ async fn assert_stored(server: &Parlor, flow: &str, session: &str, acknowledged:
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_turns_keeps_what_it_acknowledged_and_recovers_by_itself() {
+async fn p12_a_full_disk_refuses_turns_keeps_what_it_acknowledged_and_recovers_by_itself() {
     let disk = SmallDisk::mount(64);
     let model = Scripted::saying("Yes.").await;
     let mut server = Parlor::start_on(disk.0.clone(), Options::default());
@@ -119,7 +119,7 @@ async fn a_full_disk_refuses_turns_keeps_what_it_acknowledged_and_recovers_by_it
 }
 
 #[tokio::test]
-async fn a_disk_that_fills_up_under_load_loses_nothing_that_was_acknowledged() {
+async fn p12_a_disk_that_fills_up_under_load_loses_nothing_that_was_acknowledged() {
     let disk = SmallDisk::mount(64);
     let model = Scripted::saying("Yes.").await;
     let server = Arc::new(Parlor::start_on(disk.0.clone(), Options::default()));

@@ -103,43 +103,43 @@ fn failing(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer 
 }
 
 #[tokio::test]
-async fn a_model_server_that_answers_500_is_a_502() {
+async fn p7_a_model_server_that_answers_500_is_a_502() {
     let body = r#"{"error":{"message":"mock upstream failure","type":"server_error"}}"#;
     let json = [("content-type", "application/json")];
     Stage::set().await.fail(502, move |_| failing(500, &json, body)).await;
 }
 
 #[tokio::test]
-async fn a_model_server_that_answers_with_a_page_is_a_502() {
+async fn p7_a_model_server_that_answers_with_a_page_is_a_502() {
     let html = [("content-type", "text/html")];
     let body = "<html><body>Bad Gateway</body></html>";
     Stage::set().await.fail(502, move |_| failing(502, &html, body)).await;
 }
 
 #[tokio::test]
-async fn a_page_with_status_200_is_a_502() {
+async fn p7_a_page_with_status_200_is_a_502() {
     let html = [("content-type", "text/html")];
     let body = "<html><body>Please log in</body></html>";
     Stage::set().await.fail(502, move |_| failing(200, &html, body)).await;
 }
 
 #[tokio::test]
-async fn a_model_server_that_talks_nonsense_is_a_502() {
+async fn p7_a_model_server_that_talks_nonsense_is_a_502() {
     Stage::set().await.fail(502, |_| Answer::Nonsense).await;
 }
 
 #[tokio::test]
-async fn a_model_server_that_resets_the_connection_is_a_502() {
+async fn p7_a_model_server_that_resets_the_connection_is_a_502() {
     Stage::set().await.fail(502, |_| Answer::Reset).await;
 }
 
 #[tokio::test]
-async fn a_model_server_that_says_nothing_is_a_504() {
+async fn p7_a_model_server_that_says_nothing_is_a_504() {
     Stage::set().await.fail(504, |_| Answer::Hang).await;
 }
 
 #[tokio::test]
-async fn a_model_server_that_refuses_the_connection_is_a_502() {
+async fn p7_a_model_server_that_refuses_the_connection_is_a_502() {
     let model = Scripted::saying("unused").await;
     let server = Parlor::start();
     let flow = server.install_conversation(&refusing_basepath().await).await;
@@ -152,7 +152,7 @@ async fn a_model_server_that_refuses_the_connection_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_of_the_model_server_stays_a_429_and_says_when_to_return() {
+async fn p7_a_rate_limit_of_the_model_server_stays_a_429_and_says_when_to_return() {
     let stage = Stage::set().await;
     let body = r#"{"error":{"message":"Rate limit reached","type":"requests"}}"#;
     stage.model.answer(move |_| failing(429, &[("retry-after", "31")], body));
@@ -164,7 +164,7 @@ async fn a_rate_limit_of_the_model_server_stays_a_429_and_says_when_to_return() 
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_ends_with_an_error_and_is_not_asked_for_again() {
+async fn p7_a_stream_that_breaks_off_ends_with_an_error_and_is_not_asked_for_again() {
     let stage = Stage::set().await;
     stage.model.answer(|_| Answer::BreakOff(words("half an answer ")));
     stage.model.take_received();
@@ -178,7 +178,7 @@ async fn a_stream_that_breaks_off_ends_with_an_error_and_is_not_asked_for_again(
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_breaks_off_is_a_502() {
+async fn p7_a_whole_answer_that_breaks_off_is_a_502() {
     let stage = Stage::set().await;
     stage.model.answer(|_| Answer::BreakOff(words("half an answer ")));
     stage.ask("lost", false).await.expect_error(502);

@@ -33,7 +33,7 @@ async fn assert_goes_on(server: &Parlor, model: &Scripted, flow: &str) {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_stream_cancels_its_call() {
+async fn p10_a_client_that_leaves_a_stream_cancels_its_call() {
     let (server, model, flow) = conversation(Answer::Stall(words("a few words "))).await;
     let body = json!({"question": "lost", "streaming": true, "overrideConfig": {"sessionId": "s"}});
     let path = format!("/api/v1/prediction/{flow}");
@@ -61,7 +61,7 @@ async fn a_client_that_leaves_before_the_first_token_cancels_its_call() {
 }
 
 #[tokio::test]
-async fn clients_that_leave_in_a_crowd_leave_no_call_behind() {
+async fn p10_clients_that_leave_in_a_crowd_leave_no_call_behind() {
     let (server, model, flow) = conversation(Answer::Stall(words("a few words "))).await;
     let mut sockets = Vec::new();
     for n in 0..16 {

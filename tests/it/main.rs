@@ -44,6 +44,7 @@ mod migrate;
 mod migrate_odd;
 mod multipart;
 mod openapi;
+mod order;
 mod origins;
 mod overrides;
 mod providers;

@@ -162,7 +162,7 @@ async fn doors_are_given_alone_repeated_or_as_a_json_array() {
 }
 
 #[tokio::test]
-async fn selectors_delete_exactly_what_they_show() {
+async fn p21_selectors_delete_exactly_what_they_show() {
     let office = Office::open().await;
     let operator = office.stage.server.operator();
     for query in ["chatId=c", "sessionId=s&chatId=chat-1_x", "startDate=2000-01-01"] {
@@ -176,7 +176,7 @@ async fn selectors_delete_exactly_what_they_show() {
 }
 
 #[tokio::test]
-async fn a_selector_that_is_unknown_misspelt_or_empty_deletes_nothing() {
+async fn p21_a_selector_that_is_unknown_misspelt_or_empty_deletes_nothing() {
     let office = Office::open().await;
     let all = office.rows("").await;
     for query in ["chatid=c", "sessionId=", "chatId=", "messageId=", "session=s", "order=ASC"] {

@@ -99,7 +99,7 @@ async fn odd_session_ids_are_kept_exactly_and_never_match_a_neighbour() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sessions_at_once_never_see_each_others_text() {
+async fn p4_many_sessions_at_once_never_see_each_others_text() {
     let model = Scripted::start(|request| {
         let asked = request.messages().pop().map(|(_, content)| content).unwrap_or_default();
         if asked.starts_with("HOLD") { Answer::Stall(words("wait ")) } else { Answer::Echo }

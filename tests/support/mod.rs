@@ -6,6 +6,7 @@
 
 pub mod aimock;
 pub mod clients;
+pub mod faketime;
 pub mod flowise;
 pub mod flows;
 pub mod golden;

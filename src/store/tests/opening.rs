@@ -74,7 +74,7 @@ async fn a_store_dropped_without_closing_keeps_every_acknowledged_turn() {
 }
 
 #[tokio::test]
-async fn a_torn_end_of_the_file_opens_or_is_reported_and_what_opens_is_a_beginning() {
+async fn p2_a_torn_end_of_the_file_opens_or_is_reported_and_what_opens_is_a_beginning() {
     let (folder, store) = open();
     let key = key(ChatflowId::random(), "s1");
     append_all(store.history(), &key, 40).await;
@@ -163,7 +163,7 @@ fn outcome(data: &Path, key: &SessionKey) -> Result<Vec<u64>, StoreError> {
 }
 
 #[test]
-fn every_file_of_the_store_may_be_damaged_and_it_opens_or_says_what_to_do_in_time() {
+fn p2_every_file_of_the_store_may_be_damaged_and_it_opens_or_says_what_to_do_in_time() {
     let (folder, store) = open();
     let key = key(ChatflowId::random(), "s1");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

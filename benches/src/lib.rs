@@ -13,6 +13,7 @@
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
 //! - [`streams`]: many slow streams at a time, beside the model server's own
+//! - [`history`]: a long history, read and added to, beside other stores
 //! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`program`]: what the measuring programs do alike
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
@@ -20,6 +21,7 @@
 pub mod answer;
 pub mod client;
 pub mod crash;
+pub mod history;
 pub mod http;
 pub mod ledger;
 pub mod load;

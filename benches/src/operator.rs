@@ -72,6 +72,17 @@ impl Operator {
         Ok(rows.iter().map(|row| (text(&row["role"]), text(&row["content"]))).collect())
     }
 
+    /// Sends lines of JSON; the answer's JSON.
+    pub async fn post_lines(&self, path: &str, lines: &str) -> anyhow::Result<Value> {
+        json_of(&self.send("POST", path, "application/x-ndjson", lines).await?)
+    }
+
+    /// A connection that stays open, for reads one after the other.
+    pub async fn reader(&self) -> anyhow::Result<Reader> {
+        let connection = Connection::open(self.address).await?;
+        Ok(Reader { connection, authorization: self.authorization.clone(), reply: Vec::new() })
+    }
+
     async fn create(&self, path: &str, body: &Value) -> anyhow::Result<String> {
         let created = json_of(&self.call("POST", path, Some(body)).await?)?;
         created["id"].as_str().map(str::to_owned).with_context(|| format!("{path} gave no id"))
@@ -83,12 +94,22 @@ impl Operator {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Vec<u8>> {
-        let (address, authorization) = (self.address, &self.authorization);
         let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path, "application/json", &body).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: &str,
+    ) -> anyhow::Result<Vec<u8>> {
+        let (address, authorization) = (self.address, &self.authorization);
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+             content-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let mut reply = Vec::new();
         let status = Connection::open(address)
@@ -99,6 +120,29 @@ impl Operator {
         let said = String::from_utf8_lossy(&reply[..reply.len().min(300)]);
         ensure!((200..300).contains(&status), "{method} {path} answered {status}: {said}");
         Ok(reply)
+    }
+}
+
+/// Reads on one connection.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    authorization: String,
+    reply: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads a JSON array; the number of its elements.
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<usize> {
+        let authorization = &self.authorization;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: l\r\nauthorization: {authorization}\r\n\r\n");
+        self.reply.clear();
+        let status = self.connection.exchange(request.as_bytes(), &mut self.reply).await?;
+        ensure!(status == 200, "GET {path} answered {status}");
+        let rows: Vec<serde::de::IgnoredAny> =
+            serde_json::from_slice(&self.reply).context("the reply is no JSON array")?;
+        Ok(rows.len())
     }
 }
 

@@ -194,9 +194,7 @@ impl<'a> Graph<'a> {
 
     /// The memory node: the source of the first edge that leaves one.
     pub fn memory(&self) -> Option<&'a FlowNode> {
-        let source = |edge: &FlowEdge| {
-            self.find(&edge.source).map(|at| &self.flow.nodes[at])
-        };
+        let source = |edge: &FlowEdge| self.find(&edge.source).map(|at| &self.flow.nodes[at]);
         self.flow.edges.iter().filter_map(source).find(|node| node.data.category == "Memory")
     }
 }
@@ -293,9 +291,7 @@ mod tests {
 
     /// `load` fills the store; `shared` fills it and is read by the end, too.
     fn with_store(name: &str) -> FlowData {
-        let node = |id: &str, name: &str, category: &str| {
-            json!({"id": id, "data": {"id": id, "label": id, "name": name, "category": category}})
-        };
+        let node = |id: &str, name: &str, category: &str| json!({"id": id, "data": {"id": id, "label": id, "name": name, "category": category}});
         let edge = |source: &str, target: &str, input: &str| {
             let handle = format!("{target}-input-{input}-X");
             json!({"source": source, "target": target, "targetHandle": handle})

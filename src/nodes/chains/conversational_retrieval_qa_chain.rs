@@ -53,9 +53,9 @@ const DEFAULT_REPHRASE: &str = "Given the following conversation and a follow up
     rephrase the follow up question to be a standalone question.\n\nChat History:\n{chat_history}\n\
     Follow Up Input: {question}\nStandalone Question:";
 
-/// Where the author left none. The documents stand between the lines.
-const DEFAULT_RESPONSE: &str = "Answer as the documents between the two lines would, and from \
-    them alone.\n------------\n{context}\n------------\nWhere they do not tell, reply that you \
+/// What the model is told where the author left no prompt.
+const DEFAULT_RESPONSE: &str = "Answer from the documents between the two lines, and from \
+    nothing else.\n------------\n{context}\n------------\nIf they hold no answer, say that you \
     are not sure, and stop there.";
 
 /// Follows the system message of a flow of version 1.

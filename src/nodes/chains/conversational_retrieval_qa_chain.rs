@@ -19,6 +19,7 @@ use crate::memory;
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::retrieval::{Document, Retriever};
+use crate::retrievers;
 use crate::rich_text::RichText;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::template::Template;
@@ -142,7 +143,7 @@ impl ConversationalRetrievalQaChain {
         let history = grounding::words(self.memory.messages(ctx).await?);
         let lines = grounding::lines(&history);
         let query = self.query(&lines, ctx).await?;
-        let documents = grounding::find(self.retriever.as_ref(), &query, ctx).await?;
+        let documents = retrievers::find(self.retriever.as_ref(), &query, ctx).await?;
         let messages = self.messages(&documents, history, &lines, &ctx.question)?;
         let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;
         if self.returns_sources {

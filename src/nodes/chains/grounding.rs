@@ -1,5 +1,5 @@
-//! What the chains over documents share: the search for a question, documents
-//! as text of a prompt, and the passages behind an answer.
+//! What the chains over documents share: documents as text of a prompt, and
+//! the passages behind an answer.
 
 use parlor_schemas::StreamEvent;
 
@@ -8,30 +8,8 @@ use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::RunOutput;
 use crate::model::{ModelMessage, Part, Speaker};
-use crate::retrieval::{Document, Retriever};
+use crate::retrieval::Document;
 use crate::template::Template;
-
-/// Most bytes of a query: embedding models take a few thousand tokens. What
-/// exceeds it is attached text, and the question stands behind that.
-const MAX_QUERY_BYTES: usize = 16 * 1024;
-
-/// The documents for a query, best first; none for a blank one, which
-/// providers refuse to embed.
-///
-/// # Errors
-/// The retriever's; [`NodeError::Cancelled`] when the caller left.
-pub(super) async fn find(
-    retriever: &dyn Retriever,
-    query: &str,
-    ctx: &TurnCtx,
-) -> Result<Vec<Document>, NodeError> {
-    let query = &query[query.ceil_char_boundary(query.len().saturating_sub(MAX_QUERY_BYTES))..];
-    if query.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let search = ctx.cancel.run_until_cancelled(retriever.retrieve(query, ctx));
-    search.await.unwrap_or(Err(NodeError::Cancelled))
-}
 
 /// The documents as the conversational chain shows them to a model, recorded:
 /// `<doc id='0'>...</doc>`, one a line.
@@ -137,38 +115,9 @@ pub(super) async fn sourced(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::rich_text::RichText;
-    use crate::test_support::{FakeRetriever, TestTurn, assistant, image, system, user};
-
-    #[tokio::test]
-    async fn a_blank_query_searches_nothing_and_a_long_one_keeps_its_end() {
-        let retriever = FakeRetriever::finding(["a"]);
-        let ctx = TestTurn::asking("").ctx();
-
-        assert_eq!(find(retriever.as_ref(), " \n", &ctx).await.unwrap(), []);
-        let long = format!("{}what is it?", "€".repeat(MAX_QUERY_BYTES));
-        find(retriever.as_ref(), &long, &ctx).await.unwrap();
-
-        let asked = retriever.asked();
-        assert_eq!(asked.len(), 1, "a blank query was searched");
-        assert!(asked[0].len() <= MAX_QUERY_BYTES && asked[0].ends_with("€what is it?"));
-    }
-
-    #[tokio::test]
-    async fn a_caller_who_leaves_ends_the_search() {
-        let ctx = TestTurn::asking("").ctx();
-        let retriever = FakeRetriever::never();
-        let search = find(retriever.as_ref(), "q", &ctx);
-        let leave = async { ctx.cancel.cancel() };
-
-        let both = async { tokio::join!(search, leave).0 };
-        let found = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
-
-        assert!(matches!(found, Err(NodeError::Cancelled)));
-    }
+    use crate::test_support::{assistant, image, system, user};
 
     #[test]
     fn documents_are_numbered_from_zero_or_stand_apart() {

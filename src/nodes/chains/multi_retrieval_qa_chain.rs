@@ -18,6 +18,7 @@ use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::output_parsers;
 use crate::retrieval::Retriever;
+use crate::retrievers;
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The node.
@@ -148,7 +149,7 @@ impl MultiRetrievalQaChain {
             let reply = self.model.call(request, ctx, stream).await?;
             return Ok(RunOutput::text(reply.text));
         };
-        let documents = grounding::find(retriever, &query, ctx).await?;
+        let documents = retrievers::find(retriever, &query, ctx).await?;
         // The reworded question is for the search; the person's own is answered.
         let request = retrieval_qa_chain::request(&documents, &ctx.question);
         let reply = self.model.call(request, ctx, stream).await?;

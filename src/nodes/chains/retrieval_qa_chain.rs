@@ -13,6 +13,7 @@ use crate::instance::{ChatModel, Instance, Moderation, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::retrieval::{Document, Retriever};
+use crate::retrievers;
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The node.
@@ -67,7 +68,7 @@ impl Runnable for RetrievalQaChain {
             if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
                 return Ok(RunOutput::text(answer));
             }
-            let documents = grounding::find(self.retriever.as_ref(), &ctx.question, ctx).await?;
+            let documents = retrievers::find(self.retriever.as_ref(), &ctx.question, ctx).await?;
             let request = request(&documents, &ctx.question);
             let reply = self.model.call(request, ctx, stream).await?;
             Ok(RunOutput::text(reply.text))

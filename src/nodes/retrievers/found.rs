@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::find;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -28,11 +29,7 @@ impl<R: Retriever> DocumentLoader for Found<R> {
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
         async move {
             let query = self.query.as_deref().unwrap_or(&ctx.question);
-            if query.trim().is_empty() {
-                // Providers refuse to embed it.
-                return Ok(Loaded::default());
-            }
-            let documents = self.retriever.retrieve(query, ctx).await?;
+            let documents = find(&self.retriever, query, ctx).await?;
             Ok(Loaded { documents, ..Loaded::default() })
         }
         .boxed()

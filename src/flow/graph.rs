@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use parlor_schemas::flow_file::{FlowData, FlowNode};
+use parlor_schemas::flow_file::{FlowData, FlowEdge, FlowNode};
 use serde_json::Value;
 
 /// Why a graph cannot run.
@@ -56,11 +56,16 @@ const STREAMING_MODELS: [&str; 22] = [
     "openAI",
 ];
 
+/// The vector store that loads its documents when it is first asked.
+const FILLS_ITSELF: &str = "memoryVectorStore";
+
 /// The nodes by id, with who feeds whom.
 pub struct Graph<'a> {
     flow: &'a FlowData,
     index: HashMap<&'a str, usize>,
     sources: Vec<Vec<usize>>,
+    /// The same without those that only fill a vector store.
+    asked: Vec<Vec<usize>>,
     n_targets: Vec<usize>,
 }
 
@@ -77,15 +82,19 @@ impl<'a> Graph<'a> {
             }
         }
         let mut sources = vec![Vec::new(); flow.nodes.len()];
+        let mut asked = sources.clone();
         let mut n_targets = vec![0; flow.nodes.len()];
         for edge in &flow.edges {
             let ends = (index.get(edge.source.as_str()), index.get(edge.target.as_str()));
             if let (Some(&source), Some(&target)) = ends {
                 sources[target].push(source);
+                if !fills_a_store(edge, &flow.nodes[target]) {
+                    asked[target].push(source);
+                }
                 n_targets[source] += 1;
             }
         }
-        Ok(Self { flow, index, sources, n_targets })
+        Ok(Self { flow, index, sources, asked, n_targets })
     }
 
     /// Index of a node by id.
@@ -164,13 +173,39 @@ impl<'a> Graph<'a> {
         Ok(order)
     }
 
+    /// The nodes of [`Self::order`] that an answer needs. What only fills a
+    /// vector store is needed by upserts alone, as in Flowise 2.2.8: a store
+    /// that was filled elsewhere is asked whatever once filled it.
+    ///
+    /// # Errors
+    /// [`GraphError::Loop`].
+    pub fn order_to_answer(&self, ending: usize) -> Result<Vec<usize>, GraphError> {
+        let mut order = self.order(ending)?;
+        let mut needed = HashSet::from([ending]);
+        // From the end on, so that a node comes after all that ask it.
+        for at in order.iter().rev().filter(|at| !self.asked[**at].is_empty()) {
+            if needed.contains(at) {
+                needed.extend(&self.asked[*at]);
+            }
+        }
+        order.retain(|at| needed.contains(at));
+        Ok(order)
+    }
+
     /// The memory node: the source of the first edge that leaves one.
     pub fn memory(&self) -> Option<&'a FlowNode> {
-        let source = |edge: &parlor_schemas::flow_file::FlowEdge| {
-            self.find(&edge.source).map(|at| &self.flow.nodes[at])
-        };
+        let source = |edge: &FlowEdge| self.find(&edge.source).map(|at| &self.flow.nodes[at]);
         self.flow.edges.iter().filter_map(source).find(|node| node.data.category == "Memory")
     }
+}
+
+/// Whether an edge brings documents to a vector store that only upserts fill.
+fn fills_a_store(edge: &FlowEdge, target: &FlowNode) -> bool {
+    let handle = edge.target_handle.as_str().unwrap_or_default();
+    let input = handle.strip_prefix(target.id.as_str()).unwrap_or_default();
+    target.data.category == "Vector Stores"
+        && target.data.name != FILLS_ITSELF
+        && input.starts_with("-input-document-")
 }
 
 /// Whether the answer can be streamed, by the rules of Flowise 2.2.8: every
@@ -252,6 +287,43 @@ mod tests {
         let graph = Graph::new(&flow).unwrap();
         let ending = graph.ending().unwrap();
         assert_eq!((ending, graph.order(ending).unwrap()), (0, vec![1, 2, 0]));
+    }
+
+    /// `load` fills the store; `shared` fills it and is read by the end, too.
+    fn with_store(name: &str) -> FlowData {
+        let node = |id: &str, name: &str, category: &str| json!({"id": id, "data": {"id": id, "label": id, "name": name, "category": category}});
+        let edge = |source: &str, target: &str, input: &str| {
+            let handle = format!("{target}-input-{input}-X");
+            json!({"source": source, "target": target, "targetHandle": handle})
+        };
+        let loader = "Document Loaders";
+        serde_json::from_value(json!({
+            "nodes": [
+                node("splitter", "s", "Text Splitters"), node("load", "l", loader),
+                node("shared", "l", loader), node("vectors", "e", "Embeddings"),
+                node("store", name, "Vector Stores"), node("end", "c", "Chains"),
+            ],
+            "edges": [
+                edge("splitter", "load", "textSplitter"), edge("load", "store", "document"),
+                edge("shared", "store", "document"), edge("vectors", "store", "embeddings"),
+                edge("store", "end", "vectorStoreRetriever"), edge("shared", "end", "document"),
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_answer_needs_nothing_that_only_fills_a_store() {
+        for (name, expected) in [
+            ("faiss", &["shared", "vectors", "store", "end"][..]),
+            (FILLS_ITSELF, &["splitter", "load", "shared", "vectors", "store", "end"]),
+        ] {
+            let flow = with_store(name);
+            let graph = Graph::new(&flow).unwrap();
+            let order = graph.order_to_answer(graph.ending().unwrap()).unwrap();
+            let ids: Vec<_> = order.iter().map(|at| flow.nodes[*at].id.as_str()).collect();
+            assert_eq!(ids, expected, "{name}");
+        }
     }
 
     #[test]

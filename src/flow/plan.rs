@@ -87,14 +87,15 @@ impl From<&PlanError> for Fault {
     }
 }
 
-/// Compiles a flow.
+/// Compiles a flow for answering. Loaders that only fill a vector store are
+/// not in the plan, and need not be known here.
 ///
 /// # Errors
 /// [`PlanError`] naming the nodes.
 pub fn compile(flow: &FlowData, bind: &BindSecrets<'_>) -> Result<Plan, PlanError> {
     let graph = Graph::new(flow)?;
     let ending = graph.ending()?;
-    let order = graph.order(ending)?;
+    let order = graph.order_to_answer(ending)?;
     let missing = unsupported(order.iter().map(|&at| &flow.nodes[at]));
     if !missing.is_empty() {
         return Err(PlanError::Unsupported(missing));
@@ -198,8 +199,12 @@ fn plan_text(
     place: &dyn Fn(&str) -> Option<usize>,
 ) -> PlanInput {
     let segments = text::parse(text, accepts);
-    if !accepts && let Some(node) = last_node(&segments).and_then(place) {
-        return PlanInput::Nodes(vec![node]);
+    if !accepts && let Some(id) = last_node(&segments) {
+        let node = place(id);
+        // A connection is one even to a node that an answer does not need.
+        if node.is_some() || matches!(kind, Kind::Node | Kind::Nodes) {
+            return PlanInput::Nodes(node.into_iter().collect());
+        }
     }
     if kind == Kind::Json
         && let Ok(tree @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)

@@ -82,6 +82,12 @@ pub trait ChatModel: Send + Sync {
     /// What chains need to know of the model before they call it.
     fn profile(&self) -> ModelProfile;
 
+    /// Whether it can be given a task in words, such as rephrasing a question.
+    /// False for one that only quotes its prompt.
+    fn writes(&self) -> bool {
+        true
+    }
+
     /// Asks the model. With `stream`, each piece of the answer's text goes to
     /// the client as it arrives, and the provider is asked to stream; without,
     /// one reply comes back whole.

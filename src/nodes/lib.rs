@@ -42,6 +42,8 @@ pub mod spec;
 pub mod speech;
 pub mod template;
 #[cfg(test)]
+mod test_retrieval;
+#[cfg(test)]
 mod test_support;
 pub mod text_splitters;
 pub mod tools;

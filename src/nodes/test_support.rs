@@ -25,6 +25,7 @@ use crate::model::{
 };
 use crate::rich_text::RichText;
 use crate::spec::NodeSpec;
+pub(crate) use crate::test_retrieval::{FakeRetriever, FakeStore};
 
 /// Builds the context of one turn.
 pub(crate) struct TestTurn {

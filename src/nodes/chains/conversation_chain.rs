@@ -64,6 +64,14 @@ fn own_prompt(system: Option<RichText>) -> ChatPrompt {
     ChatPrompt { messages, values: Map::new() }
 }
 
+/// The prompt of a conversation that begins with this question and remembers nothing.
+pub(super) fn first_words(question: &str) -> ChatRequest {
+    ChatRequest::new(vec![
+        ModelMessage::text(Speaker::System, DEFAULT_SYSTEM),
+        ModelMessage::text(Speaker::User, question),
+    ])
+}
+
 struct ConversationChain {
     model: Arc<dyn ChatModel>,
     memory: Arc<dyn Memory>,

@@ -82,6 +82,10 @@ impl ChatModel for ExtractiveChatModel {
         ModelProfile { images: None, images_apart: false }
     }
 
+    fn writes(&self) -> bool {
+        false
+    }
+
     fn call<'a>(
         &'a self,
         request: ChatRequest,

@@ -5,8 +5,9 @@ mod output;
 pub use output::joined_text;
 
 mod plain_text;
+mod vector_store_to_document;
 
 use crate::spec::NodeSpec;
 
 /// The document loader nodes.
-pub const NODES: &[&NodeSpec] = &[&plain_text::SPEC];
+pub const NODES: &[&NodeSpec] = &[&plain_text::SPEC, &vector_store_to_document::SPEC];

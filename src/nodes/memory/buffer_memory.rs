@@ -27,8 +27,10 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     Ok(Instance::Memory(Arc::new(BufferMemory { key: memory_key(inputs) })))
 }
 
-struct BufferMemory {
-    key: String,
+/// All that was said.
+pub(super) struct BufferMemory {
+    /// Name of the placeholder.
+    pub(super) key: String,
 }
 
 impl Memory for BufferMemory {

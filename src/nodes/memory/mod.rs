@@ -12,11 +12,14 @@ mod redis_link;
 mod rolling_summary;
 mod stored_message;
 
+use std::sync::Arc;
+
 use parlor_schemas::Role;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
+use crate::instance::Memory;
 use crate::model::{ModelMessage, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
 
@@ -34,9 +37,16 @@ pub const NODES: &[&NodeSpec] = &[
 const SESSION_ID: Param = Param::open("sessionId", Kind::Text);
 /// The placeholder's name.
 const MEMORY_KEY: Param = Param::open("memoryKey", Kind::Text);
+/// What it is called where the author says nothing.
+const DEFAULT_MEMORY_KEY: &str = "chat_history";
+
+/// The memory of a chain to which none is connected: all that was said.
+pub fn whole_conversation() -> Arc<dyn Memory> {
+    Arc::new(buffer_memory::BufferMemory { key: DEFAULT_MEMORY_KEY.to_owned() })
+}
 
 fn memory_key(inputs: &Inputs) -> String {
-    inputs.text("memoryKey").unwrap_or_else(|| "chat_history".to_owned())
+    inputs.text("memoryKey").unwrap_or_else(|| DEFAULT_MEMORY_KEY.to_owned())
 }
 
 /// The request's `history`, then the last `n_turns` stored turns, or all.

@@ -16,7 +16,7 @@ const FENCE: &str = "```";
 ///
 /// # Errors
 /// Why there is none, in a few words.
-pub(super) fn read(answer: &str) -> Result<Value, String> {
+pub(crate) fn read(answer: &str) -> Result<Value, String> {
     let answer = answer.trim();
     if let Ok(value) = serde_json::from_str(answer) {
         return Ok(value);

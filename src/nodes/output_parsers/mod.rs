@@ -20,6 +20,8 @@ use crate::instance::{ChatModel, Instance, OutputParser};
 use crate::model::{ChatRequest, ModelMessage, Part, Speaker};
 use crate::spec::{Kind, NodeSpec, Param};
 
+pub(crate) use lenient_json::read as read_json;
+
 /// The output parser nodes.
 pub const NODES: &[&NodeSpec] = &[
     &csv_output_parser::SPEC,

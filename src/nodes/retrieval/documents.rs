@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 
 /// A piece of text with where it comes from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// The text.
     pub page_content: String,
     /// Source, page, line and what the author added.
+    #[serde(default)]
     pub metadata: Map<String, Value>,
     /// What it is a part of. Never sent: Flowise's metadata says `blob` of every file.
     #[serde(skip)]

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::arguments;
 use crate::ctx::{EventSink, TurnCtx};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{Instance, RunOutput, Runnable, Tool, ToolOutput};
+use crate::instance::{Document, Instance, RunOutput, Runnable, Tool, ToolOutput};
 use crate::model::ToolDefinition;
 use crate::spec::{Kind, NodeSpec, Param};
 
@@ -81,7 +82,11 @@ impl Tool for ChainTool {
         Box::pin(async move {
             let inner = inner_turn(ctx, arguments::text(&arguments)?)?;
             let output = self.chain.run(&inner, false).await?;
-            Ok(ToolOutput { text: text_of(&output), ..ToolOutput::default() })
+            Ok(ToolOutput {
+                text: text_of(&output),
+                source_documents: sources_of(&output),
+                ..ToolOutput::default()
+            })
         })
     }
 }
@@ -112,6 +117,13 @@ fn text_of(output: &RunOutput) -> String {
     }
 }
 
+/// The passages behind the chain's answer.
+fn sources_of(output: &RunOutput) -> Vec<Document> {
+    let items = output.fields.get("sourceDocuments").and_then(Value::as_array);
+    let items = items.into_iter().flatten();
+    items.filter_map(|item| Document::deserialize(item).ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -122,7 +134,9 @@ mod tests {
     use crate::prompts::TextPrompt;
     use crate::rich_text::RichText;
     use crate::template::Template;
-    use crate::test_support::{self as support, FakeModel, TestTurn, build, node, source, user};
+    use crate::test_support::{
+        self as support, FakeModel, FakeRetriever, TestTurn, build, node, source, user,
+    };
 
     /// An LLM chain with a prompt, as a tool.
     fn tool(model: &Arc<FakeModel>, prompt: &str, values: &Value) -> Arc<dyn Tool> {
@@ -200,6 +214,32 @@ mod tests {
         assert_eq!((definition.name.as_str(), tool.returns_direct()), ("Poet_of_the_house", true));
         assert_eq!(definition.description, "Writes poems.");
         assert_eq!(definition.parameters["required"], json!(["input"]));
+    }
+
+    #[tokio::test]
+    async fn the_passages_behind_a_chains_answer_are_the_tools() {
+        let retriever = FakeRetriever::finding(["Opens at eight.", "Mill Lane"]);
+        let chain = crate::registry::find("conversationalRetrievalQAChain").unwrap();
+        let chain = |returns: bool| {
+            let inputs = [
+                ("model", node(Instance::ChatModel(FakeModel::saying("At eight.")))),
+                ("vectorStoreRetriever", node(Instance::Retriever(retriever.clone()))),
+                ("returnSourceDocuments", support::json(json!(returns))),
+            ];
+            node(build(chain, inputs))
+        };
+        for (returns, expected) in [(true, retriever.documents()), (false, Vec::new())] {
+            let inputs = [("name", source("shop")), ("baseChain", chain(returns))];
+            let Instance::Tool(tool) = build(&SPEC, inputs) else { panic!("a tool") };
+            let (ctx, mut events) = TestTurn::asking("outer").streaming();
+
+            let output = tool.call(json!({"input": "When?"}), &ctx).await.unwrap();
+
+            assert_eq!(output.text, "At eight.");
+            assert_eq!(output.source_documents, expected);
+            assert!(events.try_recv().is_err(), "the sources of a tool reached the client");
+        }
+        assert_eq!(retriever.asked(), ["When?", "When?"]);
     }
 
     #[test]

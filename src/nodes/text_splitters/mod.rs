@@ -16,6 +16,7 @@ mod character_text_splitter;
 mod code_text_splitter;
 mod markdown_text_splitter;
 mod recursive_character_text_splitter;
+mod token_text_splitter;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::spec::NodeSpec;
 pub const NODES: &[&NodeSpec] = &[
     &recursive_character_text_splitter::SPEC,
     &character_text_splitter::SPEC,
+    &token_text_splitter::SPEC,
     &markdown_text_splitter::SPEC,
     &code_text_splitter::SPEC,
 ];

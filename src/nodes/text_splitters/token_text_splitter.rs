@@ -46,7 +46,10 @@ impl TextSplitter for ByTokens {
             }
             let end = start.saturating_add(self.sizes.chunk).min(tokens.len());
             let bytes = encoding.decode_bytes(&tokens[start..end]).unwrap_or_default();
-            chunks.push(decoded(&bytes));
+            let chunk = decoded(&bytes);
+            if !chunk.is_empty() {
+                chunks.push(chunk);
+            }
             start = end;
         }
         chunks.into_list()

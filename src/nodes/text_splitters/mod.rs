@@ -14,6 +14,7 @@ mod separating;
 
 mod character_text_splitter;
 mod code_text_splitter;
+mod html_to_markdown_text_splitter;
 mod markdown_text_splitter;
 mod recursive_character_text_splitter;
 mod token_text_splitter;
@@ -32,4 +33,5 @@ pub const NODES: &[&NodeSpec] = &[
     &token_text_splitter::SPEC,
     &markdown_text_splitter::SPEC,
     &code_text_splitter::SPEC,
+    &html_to_markdown_text_splitter::SPEC,
 ];

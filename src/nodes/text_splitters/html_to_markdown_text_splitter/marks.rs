@@ -162,14 +162,11 @@ pub(super) fn item(content: &str, level: usize) -> String {
 /// Line breaks as spaces.
 pub(super) fn on_one_line(content: &str) -> String {
     let mut result = String::with_capacity(content.len());
-    let mut was_break = false;
-    for line in content.split('\n') {
-        if was_break && !line.is_empty() {
+    for (number, line) in content.split('\n').enumerate() {
+        if number > 0 && !line.is_empty() {
             result.push(' ');
-            was_break = false;
         }
         result.push_str(line.strip_suffix('\r').unwrap_or(line));
-        was_break = true;
     }
     if content.ends_with('\n') {
         result.push(' ');

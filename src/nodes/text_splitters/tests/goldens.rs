@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::splitter;
 use crate::retrieval::{Document, Origin};
-use crate::text_splitters::split_documents;
+use crate::text_splitters::{html_to_markdown_text_splitter, split_documents};
 
 const FILE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/splitters/goldens.json");
@@ -21,6 +21,7 @@ struct Goldens {
     cases: Vec<Case>,
     texts: Vec<Text>,
     shown: Vec<Shown>,
+    pages: Vec<Page>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +43,12 @@ struct Shown {
     case: usize,
     chunks: Vec<String>,
     lines: Vec<[i64; 2]>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    html: String,
+    markdown: String,
 }
 
 fn goldens() -> Goldens {
@@ -103,6 +110,15 @@ fn every_splitter_cuts_every_text_as_langchain_does() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pages_become_the_markdown_that_flowise_makes_of_them() {
+    let pages = goldens().pages;
+    assert_eq!(pages.len(), 200);
+    for Page { html, markdown } in pages {
+        assert_eq!(html_to_markdown_text_splitter::markdown(&html), markdown, "{html}");
+    }
 }
 
 #[test]

@@ -113,6 +113,8 @@ struct Parser<'a> {
     before_link: Option<usize>,
     /// False when a quote that was never closed has swallowed the rest once.
     minds_quotes: bool,
+    /// False when a comment did not end.
+    minds_comments: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -121,17 +123,21 @@ impl<'a> Parser<'a> {
             Node { name: String::new(), source: "", is_text: false, parent: 0, children: vec![] };
         let tree = Tree { nodes: vec![root] };
         let open = vec![(String::new(), 0)];
-        Self { html, tree, open, before_link: None, minds_quotes: true }
+        Self { html, tree, open, before_link: None, minds_quotes: true, minds_comments: true }
     }
 
     fn run(&mut self) {
         let (mut written, mut at) = (0, 0);
+        // Behind the last `>` there are no more tags.
+        let last = self.html.rfind('>').unwrap_or(0);
         while let Some(found) = self.html[at..].find('<') {
             let start = at + found;
-            let end = if let Some(comment) = self.html[start..].strip_prefix("<!--") {
-                let Some(length) = comment.find("-->") else { break };
+            if start > last {
+                break;
+            }
+            if let Some(end) = self.comment(start) {
                 self.text(written, start);
-                start + length + "<!---->".len()
+                (written, at) = (end, end);
             } else if let Some(tag) = self.tag(start) {
                 self.text(written, start);
                 if tag.closes {
@@ -139,14 +145,24 @@ impl<'a> Parser<'a> {
                 } else {
                     self.begin(&tag)
                 }
-                self.after(&tag)
+                at = self.after(&tag);
+                written = at;
             } else {
                 at = start + 1;
-                continue;
-            };
-            (written, at) = (end, end);
+            }
         }
         self.text(written, self.html.len());
+    }
+
+    /// The end of the comment that begins here, if one does.
+    fn comment(&mut self, start: usize) -> Option<usize> {
+        if !self.minds_comments || !self.html[start..].starts_with("<!--") {
+            return None;
+        }
+        let inner = start + "<!--".len();
+        let length = self.html[inner..].find("-->");
+        self.minds_comments = length.is_some();
+        length.map(|length| inner + length + "-->".len())
     }
 
     fn top(&self) -> NodeId {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{sizes, splitter};
 use crate::retrieval::Document;
+use crate::text_splitters::html_to_markdown_text_splitter::markdown;
 use crate::text_splitters::{split_documents, units};
 
 /// Texts of many scripts, with blanks and repetitions.
@@ -55,12 +56,24 @@ proptest! {
             ("recursiveCharacterTextSplitter", with("separators", json!(separators))),
             ("characterTextSplitter", with("separator", json!(separator))),
             ("codeTextSplitter", with("language", json!("html"))),
+            ("htmlToMarkdownTextSplitter", sizes(chunk, overlap)),
             ("tokenTextSplitter", with("encodingName", json!("cl100k_base"))),
         ] {
             let document = Document::new(text.as_str(), serde_json::Map::new());
             let chunks = split_documents(splitter(node, &inputs).as_ref(), vec![document]);
             prop_assert!(chunks.iter().all(|chunk| !chunk.page_content.is_empty()));
         }
+    }
+
+    #[test]
+    fn no_page_makes_the_converter_panic(
+        parts in proptest::collection::vec(prop_oneof![
+            "</?(div|p|a|b|i|code|pre|ul|ol|li|table|tr|td|th|caption|h1|br|img|blockquote|script)( (href|src|title|class)=('|\"|)[a&;x-]{0,3}('|\"|))?/?>",
+            "[ \n\r\t|*_`\\\\#>.0-9aß😀\u{a0}]{0,6}",
+            "(<|<!--|-->|&|&amp;|&#x1F600;|&nbsp;|<!DOCTYPE )",
+        ], 0..40)
+    ) {
+        let _ = markdown(&parts.concat());
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn every_splitter_cuts_every_text_as_langchain_does() {
 #[test]
 fn pages_become_the_markdown_that_flowise_makes_of_them() {
     let pages = goldens().pages;
-    assert_eq!(pages.len(), 200);
+    assert!(pages.len() >= 200);
     for Page { html, markdown } in pages {
         assert_eq!(html_to_markdown_text_splitter::markdown(&html), markdown, "{html}");
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{sizes, splitter};
 use crate::retrieval::Document;
+use crate::text_splitters::html_to_markdown_text_splitter::markdown;
 use crate::text_splitters::split_documents;
 
 const MEGABYTE: usize = 1 << 20;
@@ -37,7 +38,7 @@ fn half_a_million_separators_are_passed_once() {
     let node = "recursiveCharacterTextSplitter";
     for text in [" ".repeat(MEGABYTE), "\n".repeat(MEGABYTE), "a\n".repeat(MEGABYTE / 2)] {
         assert!(!splitter(node, &sizes(1, 0)).split(&text).is_empty());
-        for size in [7, 1000, MEGABYTE - 1] {
+        for size in [50, MEGABYTE - 1] {
             n_chunks(node, &sizes(size, size / 2), &text);
             n_chunks(
                 "characterTextSplitter",
@@ -103,10 +104,58 @@ fn chunks_that_are_not_found_in_their_text_are_not_looked_for_without_end() {
 
 #[test]
 fn one_endless_word_is_as_quick_to_tokenize_as_many() {
-    for text in ["a", " ", "中", "\u{0}", "ab", "\n ", "!?"] {
+    for text in ["a", " ", "中", "\n "] {
         for encoding in ["gpt2", "cl100k_base"] {
             let inputs = with(1000, 100, "encodingName", json!(encoding));
-            n_chunks("tokenTextSplitter", &inputs, &format!("{}x", text.repeat(MEGABYTE / 3)));
+            n_chunks("tokenTextSplitter", &inputs, &format!("{}x", text.repeat(MEGABYTE / 8)));
         }
     }
+}
+
+#[test]
+fn broken_pages_of_any_depth_are_read_in_one_pass() {
+    let page = |text: &str| text.repeat(MEGABYTE / 4 / text.len());
+    for part in [
+        "<div>",
+        "<ul><li>a",
+        "<blockquote>a\n",
+        "<b>a",
+        "<b><i>",
+        "<a href=x>b",
+        "<a><b></a>",
+        "<table><tr><td>a",
+        "<",
+        "<a ",
+        "<a \"",
+        "<a '\">",
+        "<!--",
+        "</div>",
+        "<p><div>",
+        "<script>",
+        "<font a=1>x<p>",
+        "<td>a|",
+        "&amp",
+        "&",
+        "a\n\n\n\n",
+        "<br>",
+        "<pre>\n",
+        "<code>`",
+        "*",
+        "1. ",
+        "<h1></h1>",
+        "<i></i>",
+    ] {
+        let markdown = markdown(&page(part));
+
+        assert!(markdown.len() < 128 * MEGABYTE, "{part}: {}", markdown.len());
+    }
+    let ragged = format!("<table><tr>{}</tr>{}</table>", page("<td>a"), page("<tr><td>a"));
+    assert!(markdown(&ragged).len() < 64 * MEGABYTE);
+}
+
+#[test]
+fn elements_below_the_greatest_depth_still_show_their_text() {
+    let deep = format!("{}bread{}<p>end", "<div>".repeat(9999), "</div>".repeat(9999));
+
+    assert_eq!(markdown(&deep), "bread\n\nend");
 }

@@ -3,7 +3,7 @@
 use super::units;
 
 /// However short the text is, its chunks may hold this much.
-const LEAST_ALLOWANCE: usize = 64 << 20;
+const LEAST_ALLOWANCE: usize = 16 << 20;
 /// How often a long text may be repeated by overlaps.
 const MAX_REPEATS: usize = 16;
 

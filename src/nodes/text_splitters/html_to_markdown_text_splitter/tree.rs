@@ -94,6 +94,19 @@ fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, &value[..end], &value[end..]))
 }
 
+/// Where the first `>` is that stands in no quotes.
+fn length_outside_quotes(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let place = at + text[at..].find(['>', '"', '\''])?;
+        let found = char::from(text.as_bytes()[place]);
+        if found == '>' {
+            return Some(place);
+        }
+        at = place + text[place + 1..].find(found)? + 2;
+    }
+}
+
 /// A tag of the document.
 struct Tag<'a> {
     closes: bool,
@@ -206,18 +219,9 @@ impl<'a> Parser<'a> {
 
     /// Where the tag's `>` is, outside of quotes as long as these are closed.
     fn tag_length(&mut self, rest: &str) -> Option<usize> {
-        let mut at = 0;
-        while self.minds_quotes {
-            let Some(found) = rest[at..].find(['>', '"', '\'']) else { break };
-            let (place, found) = (at + found, rest.as_bytes()[at + found]);
-            if found == b'>' {
-                return Some(place);
-            }
-            let Some(closed) = rest[place + 1..].find(char::from(found)) else { break };
-            at = place + closed + 2;
-        }
-        self.minds_quotes = false;
-        rest.find('>')
+        let length = self.minds_quotes.then(|| length_outside_quotes(rest)).flatten();
+        self.minds_quotes = length.is_some();
+        length.or_else(|| rest.find('>'))
     }
 
     /// Where the text goes on after a tag.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
 use parlor_nodes::PROVIDERS;
+use parlor_nodes::egress::Opened;
 
 use crate::flow::overrides::OverrideRule;
 use crate::http::origins::{self, Origins};
@@ -97,6 +98,16 @@ pub struct ServeArgs {
     /// Addresses of providers by name, in place of their public ones
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
+    /// Private places that loaders and tools may fetch from: host, host:port, address or network
+    /// like 10.1.0.0/16, with commas between them. Without it only the public internet is open
+    #[arg(
+        long,
+        env = "PARLOR_EGRESS_ALLOW",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PLACES"
+    )]
+    pub egress_allow: Opened,
     /// When an acknowledged turn is on the disk
     #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
     pub durability: DurabilityArg,

@@ -16,6 +16,7 @@
 //! - [`retrieval`]: documents, vectors and what works on them, as traits
 //! - [`files`]: files as inputs; [`workers`]: work that computes for long
 //! - [`extract`]: the text of files; [`speech`]: words out of recordings
+//! - `web`: pages, sitemaps and robots.txt as text
 //! - then one folder per category of Flowise's palette
 
 pub mod agents;
@@ -49,6 +50,7 @@ pub mod text_splitters;
 pub mod tools;
 pub mod utilities;
 pub mod vector_stores;
+mod web;
 pub mod wire;
 pub mod workers;
 

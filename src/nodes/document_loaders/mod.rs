@@ -4,9 +4,10 @@ mod output;
 
 pub use output::joined_text;
 
+mod cheerio_web_scraper;
 mod plain_text;
 
 use crate::spec::NodeSpec;
 
 /// The document loader nodes.
-pub const NODES: &[&NodeSpec] = &[&plain_text::SPEC];
+pub const NODES: &[&NodeSpec] = &[&cheerio_web_scraper::SPEC, &plain_text::SPEC];

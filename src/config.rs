@@ -234,4 +234,26 @@ mod tests {
         assert!(refused.ends_with("openrouter, together, xai"), "{refused}");
         assert!(provider_url("openai").is_err());
     }
+
+    #[test]
+    fn nothing_private_is_open_unless_the_operator_names_it() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct Command {
+            #[command(flatten)]
+            serve: ServeArgs,
+        }
+        let opened = |args: &[&str]| {
+            let args = ["parlor"].iter().chain(args);
+            Command::try_parse_from(args).map(|command| command.serve.egress_allow)
+        };
+        assert_eq!(opened(&[]).unwrap(), Opened::default());
+        assert_ne!(
+            opened(&["--egress-allow", "wiki.corp,10.1.0.0/16"]).unwrap(),
+            Opened::default()
+        );
+        let refused = opened(&["--egress-allow", "http://wiki.corp/"]).unwrap_err().to_string();
+        assert!(refused.contains("is none of: a host, host:port"), "{refused}");
+    }
 }

@@ -18,7 +18,10 @@ async fn web() -> Scripted {
             Answer::Whole { status, headers, body: body.to_owned() }
         };
         match request.path.as_str() {
-            "/" => page(200, "<title>t</title><body>Opening hours: <a href='/more'>more</a>"),
+            "/" => page(
+                200,
+                "<title>t</title><body>Opening hours: <a href='/gone'></a><a href='/more'>more</a>",
+            ),
             "/more" => page(200, "<body>nine to five {{question}} {braces}"),
             "/away" => {
                 let headers = vec![("location", "http://169.254.169.254/latest/".to_owned())];

@@ -91,6 +91,10 @@ impl DocumentLoader for WebScraper {
         }
         .boxed()
     }
+
+    fn takes_what_it_finds(&self) -> bool {
+        !matches!(self.pages, Pages::One)
+    }
 }
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {

@@ -12,7 +12,7 @@ const MAX_TEXT_BYTES: usize = 10 << 20;
 const MAX_LINKS: usize = 5_000;
 /// How long reading one page may take. Deeply nested elements make the work
 /// grow with the square of their number.
-pub(crate) const MAX_TIME: Duration = Duration::from_secs(10);
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(5);
 /// The longest selector.
 const MAX_SELECTOR_BYTES: usize = 1_000;
 /// Between two of these the clock is looked at.

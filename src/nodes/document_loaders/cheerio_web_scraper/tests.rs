@@ -161,6 +161,25 @@ async fn a_crawl_takes_each_page_of_the_site_once_breadth_first() {
 }
 
 #[tokio::test]
+async fn a_turn_goes_on_without_the_dead_links_of_a_site_but_not_without_the_only_page() {
+    let web = site().await;
+    for (path, method, n_pages) in [
+        ("/", "webCrawl", Some(5)),
+        ("/dead", "webCrawl", None),
+        ("/dead", "", None),
+        ("/", "", Some(1)),
+    ] {
+        let inputs = given(&web, path, vec![("relativeLinksMethod", source(method))]);
+        let Instance::Loader(loader) = (SPEC.build)(&inputs).unwrap() else { panic!("a loader") };
+
+        assert_eq!(loader.takes_what_it_finds(), !method.is_empty());
+        let documents = loader.load(&web.ctx()).await.unwrap().readable();
+
+        assert_eq!(documents.ok().map(|documents| documents.len()), n_pages, "{path} {method}");
+    }
+}
+
+#[tokio::test]
 async fn a_crawl_ends_at_its_limit() {
     let web = site().await;
     for (limit, n_pages) in [("1", 1), ("2", 2), ("3", 3), ("", 5)] {

@@ -190,7 +190,10 @@ impl Services for Guarded {
 
 /// A name server of a test: each name's answers, the last one again and again.
 #[derive(Default, Clone)]
-pub(crate) struct Names(Arc<Mutex<HashMap<String, (usize, Vec<Vec<IpAddr>>)>>>);
+pub(crate) struct Names(Arc<Mutex<HashMap<String, Answers>>>);
+
+/// How often a name was asked for, and its answers.
+type Answers = (usize, Vec<Vec<IpAddr>>);
 
 impl Names {
     /// The same with one more name; an answer holds addresses with spaces between.

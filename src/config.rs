@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
 use parlor_nodes::PROVIDERS;
+use parlor_nodes::egress::Opened;
 
 use crate::flow::overrides::OverrideRule;
 use crate::http::origins::{self, Origins};
@@ -97,6 +98,16 @@ pub struct ServeArgs {
     /// Addresses of providers by name, in place of their public ones
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
+    /// Private places that loaders and tools may fetch from: host, host:port, address or network
+    /// like 10.1.0.0/16, with commas between them. Without it only the public internet is open
+    #[arg(
+        long,
+        env = "PARLOR_EGRESS_ALLOW",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PLACES"
+    )]
+    pub egress_allow: Opened,
     /// When an acknowledged turn is on the disk
     #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
     pub durability: DurabilityArg,
@@ -222,5 +233,27 @@ mod tests {
         let refused = provider_url("nobody=http://x").unwrap_err();
         assert!(refused.ends_with("openrouter, together, xai"), "{refused}");
         assert!(provider_url("openai").is_err());
+    }
+
+    #[test]
+    fn nothing_private_is_open_unless_the_operator_names_it() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        struct Command {
+            #[command(flatten)]
+            serve: ServeArgs,
+        }
+        let opened = |args: &[&str]| {
+            let args = ["parlor"].iter().chain(args);
+            Command::try_parse_from(args).map(|command| command.serve.egress_allow)
+        };
+        assert_eq!(opened(&[]).unwrap(), Opened::default());
+        assert_ne!(
+            opened(&["--egress-allow", "wiki.corp,10.1.0.0/16"]).unwrap(),
+            Opened::default()
+        );
+        let refused = opened(&["--egress-allow", "http://wiki.corp/"]).unwrap_err().to_string();
+        assert!(refused.contains("is none of: a host, host:port"), "{refused}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
+use parlor_nodes::egress::{Guard, Opened};
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
@@ -22,12 +23,19 @@ thread_local! {
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
     blobs: Blobs,
+    egress: Guard,
 }
 
 impl NodeServices {
-    /// With the addresses that the operator set, and the uploaded files.
-    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
+    /// With the addresses that the operator set, the uploaded files, and what
+    /// the operator opens to addresses that others can steer.
+    pub fn new(
+        provider_urls: impl IntoIterator<Item = (String, String)>,
+        blobs: Blobs,
+        opened: Opened,
+    ) -> Self {
+        let provider_urls = provider_urls.into_iter().collect();
+        Self { provider_urls, blobs, egress: Guard::new(opened) }
     }
 }
 
@@ -38,6 +46,10 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn egress(&self) -> Guard {
+        self.egress.clone()
     }
 
     fn stored_file<'a>(

@@ -59,7 +59,11 @@ impl Builder<'_> {
                 Ok(Instance::Text(text.into()))
             }
             Instance::Loader(loader) => {
-                let documents = loader.load(self.ctx).await?.whole()?;
+                let loaded = loader.load(self.ctx).await?;
+                let documents = match loader.takes_what_it_finds() {
+                    true => loaded.readable()?,
+                    false => loaded.whole()?,
+                };
                 Ok(match node.output.as_deref() {
                     Some("text") => Instance::Text(joined_text(&documents).into()),
                     _ => Instance::Documents(documents.into()),

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
+use crate::egress::Guard;
 use crate::error::NodeError;
 use crate::retrieval::{IndexShelf, UpsertLedger};
 
@@ -25,6 +26,11 @@ pub trait Services: Send + Sync {
     /// The address that the operator set for a provider of
     /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
+
+    /// The guard of addresses that a request, a page or a model can steer.
+    fn egress(&self) -> Guard {
+        Guard::closed()
+    }
 
     /// The vector indexes in the data folder.
     ///

@@ -12,9 +12,11 @@
 //! - [`model`]: the chat model's request and reply
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
+//! - [`egress`]: the guard of addresses that others can steer
 //! - [`retrieval`]: documents, vectors and what works on them, as traits
 //! - [`files`]: files as inputs; [`workers`]: work that computes for long
 //! - [`extract`]: the text of files; [`speech`]: words out of recordings
+//! - `web`: pages, sitemaps and robots.txt as text
 //! - then one folder per category of Flowise's palette
 
 pub mod agents;
@@ -22,6 +24,7 @@ pub mod chains;
 pub mod chat_models;
 pub mod ctx;
 pub mod document_loaders;
+pub mod egress;
 pub mod embeddings;
 pub mod error;
 pub mod extract;
@@ -49,6 +52,7 @@ pub mod text_splitters;
 pub mod tools;
 pub mod utilities;
 pub mod vector_stores;
+mod web;
 pub mod wire;
 pub mod workers;
 

@@ -60,5 +60,6 @@ mod tidy;
 mod uploads;
 mod uploads_paths;
 mod variables;
+mod web_pages;
 mod widget;
 mod widget_routes;

@@ -81,6 +81,10 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
         }
         .boxed()
     }
+
+    fn takes_what_it_finds(&self) -> bool {
+        self.source.takes_what_it_finds()
+    }
 }
 
 /// `*` drops what the loader found and keeps what the author added; a list of

@@ -49,6 +49,12 @@ pub trait DocumentLoader: Send + Sync {
     /// What concerns the loader as a whole; a file that cannot be read is a
     /// [`LoadFailure`].
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>>;
+
+    /// Whether a turn may go on with what could be read, because the loader
+    /// finds its pages itself: a dead link of a site is nobody's mistake here.
+    fn takes_what_it_finds(&self) -> bool {
+        false
+    }
 }
 
 /// What a loader brought.
@@ -72,6 +78,20 @@ pub struct LoadFailure {
 }
 
 impl Loaded {
+    /// The documents, where at least one page could be read.
+    ///
+    /// # Errors
+    /// As of [`Loaded::whole`].
+    pub fn readable(self) -> Result<Vec<Document>, NodeError> {
+        if self.documents.is_empty() {
+            return self.whole();
+        }
+        for LoadFailure { name, problem } in &self.failures {
+            tracing::info!("a turn goes on without a page: {name} {problem}");
+        }
+        Ok(self.documents)
+    }
+
     /// The documents, where every file could be read.
     ///
     /// # Errors

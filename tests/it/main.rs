@@ -57,5 +57,7 @@ mod tidy;
 mod uploads;
 mod uploads_paths;
 mod variables;
+mod vector_stores;
+
 mod widget;
 mod widget_routes;

@@ -10,6 +10,8 @@ pub mod flowise;
 pub mod flows;
 pub mod golden;
 pub mod http;
+pub mod nodes;
+pub mod postgres;
 pub mod raw;
 pub mod redis;
 pub mod scripted;
@@ -17,6 +19,7 @@ pub mod scripted_wire;
 pub mod server;
 pub mod shape;
 pub mod sse;
+pub mod stores;
 pub mod tools;
 
 use std::future::Future;

@@ -58,6 +58,8 @@ mod uploads;
 mod uploads_paths;
 mod variables;
 mod vector_stores;
+mod vector_stores_postgres;
+mod vector_stores_remote;
 
 mod widget;
 mod widget_routes;

@@ -11,7 +11,7 @@ use parlor_nodes::retrieval::{Embeddings, RecordManager};
 use parlor_nodes::vector_stores::VectorStore;
 use parlor_nodes::{InputValue, Inputs, Instance, NodeError, TurnCtx, registry};
 use parlor_schemas::{ChatId, ChatflowId, Fault, SessionId, Turn};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// A turn in which every provider is at one address, or at its own.
@@ -129,9 +129,4 @@ impl Embeddings for Written {
         let vector = serde_json::from_str(text).expect("a vector is written there");
         std::future::ready(Ok(vector)).boxed()
     }
-}
-
-/// No inputs and no secrets.
-pub fn nothing() -> Value {
-    json!({})
 }

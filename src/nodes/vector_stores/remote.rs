@@ -106,3 +106,76 @@ pub(super) fn other_dimension(title: &str, brought: usize) -> NodeError {
          embeddings that it was filled with, or another collection"
     ))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::ctx::TurnCtx;
+    use crate::inputs::InputValue;
+    use crate::instance::Instance;
+    use crate::retrieval::{Document, Embeddings};
+    use crate::test_support::node;
+
+    /// Embeddings that nobody asks.
+    pub(in crate::vector_stores) fn embeddings() -> InputValue {
+        node(Instance::Embeddings(Arc::new(Silent)))
+    }
+
+    struct Silent;
+
+    impl Embeddings for Silent {
+        fn identity(&self) -> String {
+            String::new()
+        }
+
+        fn batch_size(&self) -> usize {
+            1
+        }
+
+        fn embed<'a>(
+            &'a self,
+            _texts: &'a [&'a str],
+            _ctx: &'a TurnCtx,
+        ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+
+        fn embed_query<'a>(
+            &'a self,
+            _text: &'a str,
+            _ctx: &'a TurnCtx,
+        ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+    }
+
+    #[test]
+    fn of_chunks_with_one_id_the_last_stays_in_its_place() {
+        let chunk = |n: u128, text: &str| Chunk {
+            id: Uuid::from_u128(n),
+            vector: Vec::new(),
+            document: Document::new(text, Map::new()),
+        };
+        let chunks = vec![chunk(1, "a"), chunk(2, "b"), chunk(1, "c")];
+
+        let texts = last_of_each(chunks).into_iter().map(|chunk| chunk.document.page_content);
+
+        assert_eq!(texts.collect::<Vec<_>>(), ["b", "c"]);
+    }
+
+    #[test]
+    fn the_score_of_a_distance_is_the_cosine_of_unit_vectors() {
+        let diagonal = (0.5_f64).sqrt();
+        for (other, cosine) in
+            [([1.0, 0.0], 1.0), ([0.0, 1.0], 0.0), ([diagonal, diagonal], diagonal)]
+        {
+            let squared = (1.0 - other[0]).powi(2) + other[1].powi(2);
+            assert!((f64::from(score_of_squared(squared)) - cosine).abs() < 1e-6);
+        }
+    }
+}

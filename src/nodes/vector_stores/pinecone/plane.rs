@@ -98,11 +98,8 @@ impl Plane {
                 self.index
             )));
         };
-        let base = format!("https://{}", described.host.trim_start_matches("https://"));
-        let host = Url::parse(&base).ok().and_then(|url| url.host_str().map(str::to_owned));
-        if !host.is_some_and(|host| host.ends_with(HOSTS)) {
-            return Err(rest.call.broken("named a host for this index that is not its own"));
-        }
+        let base = index_address(&described.host)
+            .ok_or_else(|| rest.call.broken("named a host for this index that is not its own"))?;
         Ok(Found {
             base,
             dimension: described.dimension,
@@ -134,4 +131,12 @@ impl Plane {
         let call = Call::new("Pinecone", ctx, DEFAULT_TIMEOUT, &self.secrets);
         Ok(Rest { call, base: base.to_owned(), headers })
     }
+}
+
+/// The address of an index at the host that the control plane names, if that
+/// is one of Pinecone's.
+pub(super) fn index_address(host: &str) -> Option<String> {
+    let url = Url::parse(&format!("https://{}", host.trim_start_matches("https://"))).ok()?;
+    let is_theirs = url.host_str()?.ends_with(HOSTS) && url.username().is_empty();
+    is_theirs.then(|| url.as_str().trim_end_matches('/').to_owned())
 }

@@ -116,6 +116,8 @@ mod tests {
             (r#"{"object":"error","message":"no","code":3}"#, Some("no")),
             (r#"{"message":{"detail":[{"loc":["body"],"msg":"no"}]}}"#, Some("no")),
             (r#"{"detail":[{"msg":"no"}]}"#, Some("no")),
+            (r#"{"error":"NotFoundError","message":"no"}"#, Some("no")),
+            (r#"{"status":{"error":"no"},"time":0}"#, Some("no")),
             (r#"{"statusCode":401}"#, None),
             ("<html>no</html>", None),
         ] {

@@ -105,7 +105,8 @@ async fn an_upsert_is_seen_as_a_whole_or_not_at_all() {
     wrong[0].vector = Vec::new();
     let refused = writer.put(wrong, &stage.ctx).await.unwrap_err().to_string();
     assert!(refused.starts_with("PostgreSQL answered with the error"), "{refused}");
-    drop(writer);
+    let undone = writer.commit(Vec::new(), &stage.ctx).await.unwrap_err().to_string();
+    assert_eq!(undone, "PostgreSQL undid the transaction, since a part of it failed");
     assert_eq!(stage.texts(near(&[1.0, 0.0, 0.0])).await, ["old"]);
 
     stage.upsert(new(), vec![Uuid::from_u128(1)]).await;
@@ -198,6 +199,28 @@ async fn ten_searches_at_once_share_a_few_connections_and_survive_a_lost_one() {
         hits.is_ok_and(|hits| hits.len() == 2)
     });
     assert!(answers_again.await);
+}
+
+#[tokio::test]
+async fn upserts_wait_for_each_other_and_leave_room_for_questions() {
+    let server = Postgres::start();
+    let stage = Stage::postgres(&server, &json!({}));
+    stage.upsert(Vec::new(), Vec::new()).await;
+
+    // Each holds its connection and asks on another, ten at once.
+    let upserts = (0..10).map(|n| {
+        let stage = &stage;
+        async move {
+            let mut writer = stage.index.writer(3, &stage.ctx).await.unwrap();
+            let chunk = chunk(n, [1.0, 0.0, 0.0], "one", &json!({}));
+            assert!(stage.known(&[chunk.id]).await.is_empty());
+            writer.put(vec![chunk], &stage.ctx).await.unwrap();
+            writer.commit(Vec::new(), &stage.ctx).await.unwrap();
+        }
+    });
+    futures::future::join_all(upserts).await;
+
+    assert_eq!(server.sql("SELECT count(*) FROM documents"), ["10"]);
 }
 
 /// The table of Flowise 2.2.8, with a record of hers.

@@ -144,7 +144,7 @@ impl Records {
         let table = quoted(&self.table);
         let there = "SELECT to_regclass($1) IS NOT NULL";
         let rows = lease.query(there, &[(&table, Type::TEXT)], ctx).await?;
-        if rows.first().is_some_and(|row| row.get(0)) {
+        if rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false)) {
             return Ok(());
         }
         let mut statements = format!(

@@ -21,14 +21,16 @@ struct Found {
     ids: Vec<String>,
 }
 
-/// The answer to one question of several: each list holds one list.
+/// One list for each question that was asked, with a place for each hit.
+type Lists<T> = Option<Vec<Vec<Option<T>>>>;
+
 #[derive(Deserialize)]
 struct Nearest {
     ids: Vec<Vec<String>>,
-    distances: Option<Vec<Vec<Option<f64>>>>,
-    documents: Option<Vec<Vec<Option<String>>>>,
-    metadatas: Option<Vec<Vec<Option<Map<String, Value>>>>>,
-    embeddings: Option<Vec<Vec<Option<Vec<f32>>>>>,
+    distances: Lists<f64>,
+    documents: Lists<String>,
+    metadatas: Lists<Map<String, Value>>,
+    embeddings: Lists<Vec<f32>>,
 }
 
 pub(super) async fn known(
@@ -127,7 +129,7 @@ fn hits(found: Nearest, collection: &Collection) -> Vec<Hit> {
     ids.into_iter().map(hit).collect()
 }
 
-fn first<T>(lists: Option<Vec<Vec<T>>>) -> std::vec::IntoIter<T> {
+fn first<T>(lists: Lists<T>) -> std::vec::IntoIter<Option<T>> {
     lists.unwrap_or_default().into_iter().next().unwrap_or_default().into_iter()
 }
 

@@ -79,7 +79,10 @@ async fn layout(
     let rows = lease.query(LAYOUT, &[(&index.table.name, Type::TEXT)], ctx).await?;
     let mut layout = Layout { columns: Vec::with_capacity(rows.len()), declared: None };
     for row in &rows {
-        let (name, modifier): (String, i32) = (row.get(0), row.get(1));
+        let (Ok(name), Ok(modifier)) = (row.try_get::<_, String>(0), row.try_get::<_, i32>(1))
+        else {
+            continue;
+        };
         if name == "embedding" {
             // -1 says: of any dimension, as Flowise declares it.
             layout.declared = usize::try_from(modifier).ok().filter(|dimension| *dimension > 0);
@@ -99,7 +102,7 @@ async fn dimension(
         index.table.name
     );
     let rows = lease.query(&statement, &[], ctx).await?;
-    Ok(rows.first().and_then(|row| usize::try_from(row.get::<_, i32>(0)).ok()))
+    Ok(rows.first().and_then(|row| usize::try_from(row.try_get::<_, i32>(0).ok()?).ok()))
 }
 
 /// Flowise's own table but for the default of the ids: hers needs an extension

@@ -24,7 +24,7 @@ pub(super) async fn open(
     n_dimensions: usize,
     ctx: &TurnCtx,
 ) -> Result<Box<dyn IndexWriter>, NodeError> {
-    let mut lease = index.server.lease(ctx).await?;
+    let mut lease = index.server.lease_to_write(ctx).await?;
     let content = table::ready(index, n_dimensions, &mut lease, ctx).await?;
     lease.begin(ctx).await?;
     let name = &index.table.name;

@@ -19,8 +19,13 @@ use crate::error::NodeError;
 /// Connections to one server as one user. PostgreSQL allows 100 by default, to
 /// all of its clients together.
 const MOST_OPEN: usize = 8;
+/// Of them, those with a transaction: whoever writes also asks on another
+/// connection meanwhile, so that writers alone must never hold them all.
+const MOST_WRITERS: usize = MOST_OPEN / 2;
 /// The time that a turn waits for one of them.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// The time that an upsert waits for others to end.
+const WRITER_WAIT_LIMIT: Duration = Duration::from_secs(600);
 /// A connection unused for longer is closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// Beyond this many servers those without a turn are forgotten, so that
@@ -31,6 +36,7 @@ static POOLS: OnceLock<Mutex<HashMap<Server, Arc<Pool>>>> = OnceLock::new();
 
 struct Pool {
     permits: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
     idle: Mutex<Vec<(Client, Instant)>>,
 }
 
@@ -43,7 +49,8 @@ impl Pool {
         }
         let new = || {
             let permits = Arc::new(Semaphore::new(MOST_OPEN));
-            Arc::new(Self { permits, idle: Mutex::default() })
+            let writers = Arc::new(Semaphore::new(MOST_WRITERS));
+            Arc::new(Self { permits, writers, idle: Mutex::default() })
         };
         Arc::clone(pools.entry(server.clone()).or_insert_with(new))
     }
@@ -62,9 +69,13 @@ pub(crate) struct Lease {
     client: Option<Client>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
-    /// A statement was sent and not answered yet, or a transaction is open.
+    _writer: Option<OwnedSemaphorePermit>,
+    /// A statement was sent and not answered yet.
     is_busy: bool,
     in_transaction: bool,
+    /// A statement of the transaction failed. PostgreSQL answers its COMMIT
+    /// with a rollback, and calls that no error.
+    is_undone: bool,
 }
 
 impl Server {
@@ -74,9 +85,26 @@ impl Server {
     /// What is wrong with the address, the user or the server;
     /// [`NodeError::Cancelled`] when the caller left.
     pub(crate) async fn lease(&self, ctx: &TurnCtx) -> Result<Lease, NodeError> {
+        self.lend(Pool::of(self), None, ctx).await
+    }
+
+    /// A connection for a transaction that may take long.
+    ///
+    /// # Errors
+    /// As of [`Self::lease`].
+    pub(crate) async fn lease_to_write(&self, ctx: &TurnCtx) -> Result<Lease, NodeError> {
         let pool = Pool::of(self);
-        let waiting = within(ctx, WAIT_LIMIT, Arc::clone(&pool.permits).acquire_owned());
-        let permit = waiting.await?.map_err(|_| broken("is being left"))?;
+        let writer = permit(&pool.writers, WRITER_WAIT_LIMIT, ctx).await?;
+        self.lend(pool, Some(writer), ctx).await
+    }
+
+    async fn lend(
+        &self,
+        pool: Arc<Pool>,
+        writer: Option<OwnedSemaphorePermit>,
+        ctx: &TurnCtx,
+    ) -> Result<Lease, NodeError> {
+        let permit = permit(&pool.permits, WAIT_LIMIT, ctx).await?;
         let client = match pool.idle() {
             Some(client) => client,
             None => within(ctx, CONNECT_LIMIT, self.connect()).await??,
@@ -85,8 +113,10 @@ impl Server {
             client: Some(client),
             pool,
             _permit: permit,
+            _writer: writer,
             is_busy: false,
             in_transaction: false,
+            is_undone: false,
         })
     }
 
@@ -162,7 +192,7 @@ impl Lease {
     /// # Errors
     /// As of [`Self::query`].
     pub(crate) async fn begin(&mut self, ctx: &TurnCtx) -> Result<(), Refusal> {
-        self.in_transaction = true;
+        (self.in_transaction, self.is_undone) = (true, false);
         self.run("BEGIN", ctx).await
     }
 
@@ -171,6 +201,9 @@ impl Lease {
     /// # Errors
     /// As of [`Self::query`].
     pub(crate) async fn commit(&mut self, ctx: &TurnCtx) -> Result<(), Refusal> {
+        if self.is_undone {
+            return Err(Refusal::Final(broken("undid the transaction, since a part of it failed")));
+        }
         self.run("COMMIT", ctx).await?;
         self.in_transaction = false;
         Ok(())
@@ -185,6 +218,7 @@ impl Lease {
         &mut self,
         answer: Result<Result<T, tokio_postgres::Error>, NodeError>,
     ) -> Result<T, Refusal> {
+        self.is_undone |= !matches!(answer, Ok(Ok(_)));
         let answer = answer.map_err(Refusal::Final)?;
         self.is_busy = false;
         answer.map_err(Refusal::of)
@@ -200,6 +234,15 @@ impl Drop for Lease {
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push((client, Instant::now()));
     }
+}
+
+async fn permit(
+    permits: &Arc<Semaphore>,
+    limit: Duration,
+    ctx: &TurnCtx,
+) -> Result<OwnedSemaphorePermit, NodeError> {
+    let permit = within(ctx, limit, Arc::clone(permits).acquire_owned()).await?;
+    permit.map_err(|_| broken("is being left"))
 }
 
 async fn within<T>(

@@ -32,10 +32,22 @@ impl Aimock {
     /// of eight characters.
     pub fn start(fixtures: &Value) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let config = write_config(folder.path(), fixtures);
+        let config = write_config(folder.path(), fixtures, None);
+        Self::with_config(folder, &config)
+    }
+
+    /// A server of these vector collections, in aimock's own notation, below
+    /// the path `/vector`.
+    pub fn with_vectors(collections: &Value) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let config = write_config(folder.path(), &json!([]), Some(collections));
+        Self::with_config(folder, &config)
+    }
+
+    fn with_config(folder: TempDir, config: &Path) -> Self {
         let mut child = tools::node(SCRIPT, "@copilotkit/aimock")
             .arg("--config")
-            .arg(&config)
+            .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -102,13 +114,16 @@ impl Drop for Aimock {
     }
 }
 
-fn write_config(folder: &Path, fixtures: &Value) -> PathBuf {
+fn write_config(folder: &Path, fixtures: &Value, collections: Option<&Value>) -> PathBuf {
     let fixtures_file = folder.join("fixtures.json");
     let config_file = folder.join("aimock.json");
-    let config = json!({
+    let mut config = json!({
         "host": "127.0.0.1", "port": 0, "strict": true,
         "llm": {"fixtures": fixtures_file, "chunkSize": 8, "logLevel": "warn"},
     });
+    if let Some(collections) = collections {
+        config["vector"] = json!({"path": "/vector", "collections": collections});
+    }
     std::fs::write(&fixtures_file, json!({"fixtures": fixtures}).to_string()).expect("writable");
     std::fs::write(&config_file, config.to_string()).expect("writable");
     config_file

@@ -11,6 +11,8 @@ pub mod flowise;
 pub mod flows;
 pub mod golden;
 pub mod http;
+pub mod nodes;
+pub mod postgres;
 pub mod raw;
 pub mod redis;
 pub mod scripted;
@@ -18,6 +20,7 @@ pub mod scripted_wire;
 pub mod server;
 pub mod shape;
 pub mod sse;
+pub mod stores;
 pub mod tools;
 
 use std::future::Future;

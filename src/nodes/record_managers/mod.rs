@@ -1,6 +1,8 @@
 //! Record managers: which chunks of which source are in a vector store already.
 
+pub mod postgres_record_manager;
+
 use crate::spec::NodeSpec;
 
 /// The record manager nodes.
-pub const NODES: &[&NodeSpec] = &[];
+pub const NODES: &[&NodeSpec] = &[&postgres_record_manager::SPEC];

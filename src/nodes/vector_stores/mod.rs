@@ -7,6 +7,14 @@ mod search;
 mod settings;
 mod upsert;
 
+pub mod chroma;
+pub mod pinecone;
+pub mod postgres;
+pub mod qdrant;
+
+mod flat;
+mod remote;
+
 use std::sync::Arc;
 
 pub use settings::{SearchKind, SearchSettings};
@@ -19,14 +27,17 @@ use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, VectorIndex};
 use crate::spec::NodeSpec;
 
 /// The vector store nodes.
-pub const NODES: &[&NodeSpec] = &[];
+pub const NODES: &[&NodeSpec] = &[&chroma::SPEC, &pinecone::SPEC, &postgres::SPEC, &qdrant::SPEC];
 
 /// A vector store as its node describes it. Building it calls nobody.
 pub struct VectorStore {
     /// Label and id of the node, for errors.
     pub title: String,
-    /// Name of the node, which Flowise appends to a record manager's namespace.
+    /// Name of the node.
     pub node_name: &'static str,
+    /// What Flowise appends to a record manager's namespace, after an
+    /// underscore: the store's table, collection or namespace; nothing with `None`.
+    pub records_name: Option<String>,
     /// Where vectors are.
     pub index: Arc<dyn VectorIndex>,
     /// What makes vectors.
@@ -59,6 +70,7 @@ impl VectorStore {
         Ok(Self {
             title: format!("{} ({})", inputs.label, inputs.id),
             node_name,
+            records_name: Some(node_name.to_owned()),
             index: Arc::new(index),
             embeddings: inputs.embeddings("embeddings")?,
             loaders: inputs.loaders("document")?,
@@ -67,6 +79,13 @@ impl VectorStore {
             by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
             fills_itself: false,
         })
+    }
+
+    /// The store with another name for its record manager.
+    #[must_use]
+    pub fn with_records_name(mut self, name: Option<String>) -> Self {
+        self.records_name = name;
+        self
     }
 
     /// The store as a built node. Both of its outputs are the store: a chain

@@ -5,6 +5,7 @@
 //!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
 //! - `uri`: names in a path; `sigv4`: signatures of AWS
+//! - `rest`: JSON questions of a database's HTTP API; `postgres`: connections to PostgreSQL
 //! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
 //! A secret never leaves in an error text.
@@ -16,6 +17,8 @@ pub(crate) mod eventstream;
 pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod postgres;
+pub(crate) mod rest;
 pub(crate) mod sigv4;
 pub(crate) mod sse;
 pub(crate) mod uri;
@@ -81,6 +84,7 @@ pub const PROVIDERS: &[&str] = &[
     "azure",
     "azure-speech",
     "bedrock",
+    "chroma",
     "deepseek",
     "fireworks",
     "gemini",
@@ -91,6 +95,7 @@ pub const PROVIDERS: &[&str] = &[
     "ollama",
     "openai",
     "openrouter",
+    "pinecone",
     "together",
     "xai",
 ];

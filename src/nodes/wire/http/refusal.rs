@@ -9,14 +9,23 @@ const MIN_SECRET_BYTES: usize = 6;
 
 /// The message in a provider's JSON error: OpenAI's `{"error":{"message"}}`,
 /// `{"error":".."}`, or the `message` and `detail` of Mistral's and NVIDIA's
-/// servers, which are a text or a list of what is wrong with the body.
+/// servers, which are a text or a list of what is wrong with the body. Where
+/// `error` is a text beside a `message`, it is only the error's name (Chroma);
+/// Qdrant has its words in `status`.
 pub(crate) fn complaint(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     if body.is_string() {
         return words(&body);
     }
+    let is_named = body.get("error").is_some_and(Value::is_string)
+        && body.get("message").is_some_and(Value::is_string);
+    if is_named {
+        return words(body.get("message")?);
+    }
     // AWS writes `Message` in some of its services.
-    ["error", "message", "Message", "detail"].into_iter().find_map(|key| words(body.get(key)?))
+    ["error", "message", "Message", "detail", "status"]
+        .into_iter()
+        .find_map(|key| words(body.get(key)?))
 }
 
 fn words(value: &Value) -> Option<String> {
@@ -24,7 +33,7 @@ fn words(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
         Value::Array(items) => words(items.first()?),
         Value::Object(map) => {
-            ["message", "msg", "detail"].into_iter().find_map(|key| words(map.get(key)?))
+            ["message", "msg", "detail", "error"].into_iter().find_map(|key| words(map.get(key)?))
         }
         _ => None,
     }
@@ -107,6 +116,8 @@ mod tests {
             (r#"{"object":"error","message":"no","code":3}"#, Some("no")),
             (r#"{"message":{"detail":[{"loc":["body"],"msg":"no"}]}}"#, Some("no")),
             (r#"{"detail":[{"msg":"no"}]}"#, Some("no")),
+            (r#"{"error":"NotFoundError","message":"no"}"#, Some("no")),
+            (r#"{"status":{"error":"no"},"time":0}"#, Some("no")),
             (r#"{"statusCode":401}"#, None),
             ("<html>no</html>", None),
         ] {

@@ -172,6 +172,8 @@ fn an_operator_can_name_the_providers_that_nodes_ask_for_and_no_others() {
         let mut asked = operator.asked.lock().unwrap().clone();
         // These turn speech into text and have no chat model.
         asked.extend(["assemblyai", "azure-speech"].map(str::to_owned));
+        // These hold vectors.
+        asked.extend(["chroma", "pinecone"].map(str::to_owned));
         let listed: BTreeSet<String> = PROVIDERS.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(asked, listed);
     }));

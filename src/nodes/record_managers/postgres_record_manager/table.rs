@@ -1,0 +1,175 @@
+//! The table of a record manager. A table that is not there yet is empty; it
+//! is made before it is first written to.
+
+use std::collections::{BTreeMap, HashSet};
+
+use uuid::Uuid;
+
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::wire::postgres::{Lease, Parameter, Refusal, Row, Server, Type, quoted};
+
+/// Keys of one statement.
+const MOST_KEYS: usize = 1_000;
+const MS_PER_SECOND: f64 = 1_000.0;
+
+/// A table and where it is.
+pub(super) struct Records {
+    pub(super) server: Server,
+    /// Its name, without quotes.
+    pub(super) table: String,
+}
+
+impl Records {
+    pub(super) async fn now(&self, ctx: &TurnCtx) -> Result<f64, NodeError> {
+        let statement = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8";
+        let rows = self.server.lease(ctx).await?.query(statement, &[], ctx).await?;
+        let seconds = rows.first().and_then(|row| row.try_get::<_, f64>(0).ok());
+        let seconds =
+            seconds.ok_or_else(|| crate::wire::postgres::broken("did not tell the time"))?;
+        Ok(seconds * MS_PER_SECOND)
+    }
+
+    pub(super) async fn exist(
+        &self,
+        namespace: &str,
+        keys: &[Uuid],
+        ctx: &TurnCtx,
+    ) -> Result<Vec<bool>, NodeError> {
+        let statement = format!(
+            "SELECT key FROM {} WHERE namespace = $1 AND key = ANY($2)",
+            quoted(&self.table)
+        );
+        let mut known = HashSet::new();
+        for keys in keys.chunks(MOST_KEYS) {
+            let keys = texts(keys);
+            let parameters: [Parameter; 2] = [(&namespace, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
+            known.extend(self.rows(&statement, &parameters, ctx).await?.iter().filter_map(key));
+        }
+        Ok(keys.iter().map(|key| known.contains(key)).collect())
+    }
+
+    pub(super) async fn update(
+        &self,
+        namespace: &str,
+        keys: &[(Uuid, Option<String>)],
+        seen_at: f64,
+        ctx: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        // One statement cannot write a row twice; the order keeps two upserts
+        // from waiting for each other's rows.
+        let keys: BTreeMap<_, _> = keys.iter().map(|(key, source)| (key, source)).collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let table = quoted(&self.table);
+        let statement = format!(
+            "INSERT INTO {table} AS known (key, namespace, updated_at, group_id) \
+             SELECT seen.key, $1, $2, seen.source FROM unnest($3, $4) AS seen(key, source) \
+             ON CONFLICT (key, namespace) DO UPDATE SET updated_at = EXCLUDED.updated_at, \
+             group_id = COALESCE(EXCLUDED.group_id, known.group_id)"
+        );
+        let seconds = seen_at / MS_PER_SECOND;
+        let mut lease = self.server.lease(ctx).await?;
+        self.make(&mut lease, ctx).await?;
+        for keys in keys.chunks(MOST_KEYS) {
+            let names: Vec<_> = keys.iter().map(|(key, _)| key.to_string()).collect();
+            let sources: Vec<_> = keys.iter().map(|(_, source)| source.as_deref()).collect();
+            let parameters: [Parameter; 4] = [
+                (&namespace, Type::TEXT),
+                (&seconds, Type::FLOAT8),
+                (&names, Type::TEXT_ARRAY),
+                (&sources, Type::TEXT_ARRAY),
+            ];
+            lease.execute(&statement, &parameters, ctx).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn list(
+        &self,
+        namespace: &str,
+        before: Option<f64>,
+        sources: Option<&[String]>,
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Uuid>, NodeError> {
+        let mut statement = format!("SELECT key FROM {} WHERE namespace = $1", quoted(&self.table));
+        let mut parameters: Vec<Parameter> = vec![(&namespace, Type::TEXT)];
+        let before = before.map(|before| before / MS_PER_SECOND);
+        if let Some(before) = &before {
+            parameters.push((before, Type::FLOAT8));
+            statement.push_str(&format!(" AND updated_at < ${}", parameters.len()));
+        }
+        if let Some(sources) = &sources {
+            parameters.push((sources, Type::TEXT_ARRAY));
+            statement.push_str(&format!(" AND group_id = ANY(${})", parameters.len()));
+        }
+        Ok(self.rows(&statement, &parameters, ctx).await?.iter().filter_map(key).collect())
+    }
+
+    pub(super) async fn delete(
+        &self,
+        namespace: &str,
+        keys: &[Uuid],
+        ctx: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        let statement =
+            format!("DELETE FROM {} WHERE namespace = $1 AND key = ANY($2)", quoted(&self.table));
+        for keys in keys.chunks(MOST_KEYS) {
+            let keys = texts(keys);
+            let parameters: [Parameter; 2] = [(&namespace, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
+            self.rows(&statement, &parameters, ctx).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows of a statement; none where the table is not there.
+    async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Row>, NodeError> {
+        let mut lease = self.server.lease(ctx).await?;
+        match lease.query(statement, parameters, ctx).await {
+            Err(refusal) if refusal.is_missing_table() => Ok(Vec::new()),
+            rows => rows.map_err(Refusal::into),
+        }
+    }
+
+    /// Flowise's table and its indexes, names included. Nothing is asked to be
+    /// made that is there: that would need a right that a user may lack.
+    async fn make(&self, lease: &mut Lease, ctx: &TurnCtx) -> Result<(), NodeError> {
+        let table = quoted(&self.table);
+        let there = "SELECT to_regclass($1) IS NOT NULL";
+        let rows = lease.query(there, &[(&table, Type::TEXT)], ctx).await?;
+        if rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false)) {
+            return Ok(());
+        }
+        let mut statements = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (uuid UUID PRIMARY KEY DEFAULT gen_random_uuid(), \
+             key TEXT NOT NULL, namespace TEXT NOT NULL, updated_at DOUBLE PRECISION NOT NULL, \
+             group_id TEXT, UNIQUE (key, namespace));"
+        );
+        for column in ["updated_at", "key", "namespace", "group_id"] {
+            statements.push_str(&format!(
+                "CREATE INDEX IF NOT EXISTS {column}_index ON {table} ({column});"
+            ));
+        }
+        match lease.run(&statements, ctx).await {
+            // IF NOT EXISTS does not see what another connection is just making.
+            Err(refusal) if !refusal.is_made_already() => Err(refusal.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn texts(keys: &[Uuid]) -> Vec<String> {
+    keys.iter().map(Uuid::to_string).collect()
+}
+
+/// A key of this kind; others are not of an upsert.
+fn key(row: &Row) -> Option<Uuid> {
+    Uuid::try_parse(&row.try_get::<_, String>(0).ok()?).ok()
+}

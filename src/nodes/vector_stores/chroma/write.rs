@@ -1,0 +1,129 @@
+//! Writing a collection. Chroma has no transactions.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::collection::Collection;
+use super::{Chroma, metadata, search};
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::retrieval::{Chunk, IndexWriter};
+use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
+use crate::wire::DEFAULT_TIMEOUT;
+use crate::wire::http::Call;
+use crate::wire::rest::{Rest, batches};
+
+/// Chunks of one call, and about its bytes: servers take some thousand chunks
+/// and 40 MiB by default.
+const MOST_CHUNKS: usize = 500;
+const MOST_BYTES: usize = 16 << 20;
+
+#[derive(Serialize)]
+struct Records {
+    ids: Vec<Uuid>,
+    embeddings: Vec<Vec<f32>>,
+    documents: Vec<String>,
+    metadatas: Vec<Option<Map<String, Value>>>,
+}
+
+pub(super) async fn open(
+    index: &Chroma,
+    n_dimensions: usize,
+    ctx: &TurnCtx,
+) -> Result<Box<dyn IndexWriter>, NodeError> {
+    let rest = index.rest(ctx)?;
+    let collection = Collection::ensure(index, &rest).await?;
+    match collection.dimension {
+        Some(there) if there != n_dimensions => {
+            Err(wrong_dimension(&index.title, there, n_dimensions))
+        }
+        _ => Ok(Box::new(Upsert {
+            collection,
+            base: rest.base,
+            headers: rest.headers,
+            secrets: index.secrets.clone(),
+        })),
+    }
+}
+
+pub(super) async fn delete(index: &Chroma, ids: &[Uuid], ctx: &TurnCtx) -> Result<u64, NodeError> {
+    let rest = index.rest(ctx)?;
+    let Some(collection) = Collection::find(index, &rest).await? else { return Ok(0) };
+    // The server does not say how many it took.
+    let there = search::known_in(&collection, ids, &rest).await?;
+    let there: Vec<_> = there.into_iter().collect();
+    take_out(&collection, &there, &rest).await?;
+    Ok(there.len() as u64)
+}
+
+async fn take_out(collection: &Collection, ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
+    for ids in ids.chunks(MOST_CHUNKS) {
+        let _: Value = rest.post(&collection.path("delete"), &json!({"ids": ids})).await?;
+    }
+    Ok(())
+}
+
+struct Upsert {
+    collection: Collection,
+    base: String,
+    headers: reqwest::header::HeaderMap,
+    secrets: Vec<String>,
+}
+
+impl Upsert {
+    fn rest<'a>(&'a self, ctx: &'a TurnCtx) -> Rest<'a> {
+        Rest {
+            call: Call::new("Chroma", ctx, DEFAULT_TIMEOUT, &self.secrets),
+            base: self.base.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+impl IndexWriter for Upsert {
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
+    fn put<'a>(
+        &'a mut self,
+        chunks: Vec<Chunk>,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move {
+            let rest = self.rest(ctx);
+            for batch in batches(last_of_each(chunks), MOST_CHUNKS, MOST_BYTES, n_bytes) {
+                let _: Value = rest.post(&self.collection.path("upsert"), &records(batch)).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(
+        self: Box<Self>,
+        stale: Vec<Uuid>,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { take_out(&self.collection, &stale, &self.rest(ctx)).await }.boxed()
+    }
+}
+
+fn records(chunks: Vec<Chunk>) -> Records {
+    let mut records = Records {
+        ids: Vec::with_capacity(chunks.len()),
+        embeddings: Vec::with_capacity(chunks.len()),
+        documents: Vec::with_capacity(chunks.len()),
+        metadatas: Vec::with_capacity(chunks.len()),
+    };
+    for chunk in chunks {
+        records.ids.push(chunk.id);
+        records.embeddings.push(chunk.vector);
+        records.metadatas.push(metadata::stored(&chunk.document.metadata));
+        records.documents.push(chunk.document.page_content);
+    }
+    records
+}

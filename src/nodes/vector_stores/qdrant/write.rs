@@ -1,0 +1,146 @@
+//! Writing a collection. Qdrant has no transactions.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::header::HeaderMap;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{MOST_POINTS, Qdrant, search};
+use crate::ctx::TurnCtx;
+use crate::error::NodeError;
+use crate::retrieval::{Chunk, IndexWriter};
+use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
+use crate::wire::DEFAULT_TIMEOUT;
+use crate::wire::http::Call;
+use crate::wire::rest::{Rest, batches, if_found};
+
+/// About the bytes of one call; servers take 32 MiB by default.
+const MOST_BYTES: usize = 16 << 20;
+
+#[derive(Serialize)]
+struct Points {
+    points: Vec<Point>,
+}
+
+#[derive(Serialize)]
+struct Point {
+    id: Uuid,
+    vector: Vec<f32>,
+    payload: Map<String, Value>,
+}
+
+pub(super) async fn open(
+    index: &Qdrant,
+    n_dimensions: usize,
+    ctx: &TurnCtx,
+) -> Result<Box<dyn IndexWriter>, NodeError> {
+    let rest = index.rest(ctx)?;
+    let there = match if_found(rest.get::<Value>("").await)? {
+        Some(found) => found.pointer("/result/config/params/vectors/size").and_then(Value::as_u64),
+        None => {
+            make(index, n_dimensions, &rest).await?;
+            None
+        }
+    };
+    match there.and_then(|size| usize::try_from(size).ok()) {
+        Some(there) if there != n_dimensions => {
+            Err(wrong_dimension(&index.title, there, n_dimensions))
+        }
+        _ => Ok(Box::new(Upsert {
+            base: rest.base,
+            headers: rest.headers,
+            secrets: index.secrets.clone(),
+            content: index.content.clone(),
+            metadata: index.metadata.clone(),
+            most: index.most,
+        })),
+    }
+}
+
+async fn make(index: &Qdrant, n_dimensions: usize, rest: &Rest<'_>) -> Result<(), NodeError> {
+    let mut body = index.configuration.clone();
+    let vectors = body.get("vectors").and_then(Value::as_object);
+    let mut vectors = vectors.cloned().unwrap_or_default();
+    vectors.insert("size".to_owned(), json!(n_dimensions));
+    vectors.insert("distance".to_owned(), json!(index.similarity));
+    body.insert("vectors".to_owned(), Value::Object(vectors));
+    match rest.put::<Value>("", &body).await {
+        // Another upsert made it a moment ago.
+        Err(NodeError::UpstreamStatus { status: 409, .. }) => Ok(()),
+        made => made.map(|_| ()),
+    }
+}
+
+pub(super) async fn delete(ids: &[Uuid], rest: &Rest<'_>) -> Result<u64, NodeError> {
+    // The server does not say how many it took.
+    let there: Vec<_> = search::known(ids, rest).await?.into_iter().collect();
+    take_out(&there, rest).await?;
+    Ok(there.len() as u64)
+}
+
+async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
+    for ids in ids.chunks(MOST_POINTS) {
+        let body = json!({"points": ids});
+        let _: Option<Value> = if_found(rest.post("/points/delete?wait=true", &body).await)?;
+    }
+    Ok(())
+}
+
+struct Upsert {
+    base: String,
+    headers: HeaderMap,
+    secrets: Vec<String>,
+    content: String,
+    metadata: String,
+    most: usize,
+}
+
+impl Upsert {
+    fn rest<'a>(&'a self, ctx: &'a TurnCtx) -> Rest<'a> {
+        Rest {
+            call: Call::new("Qdrant", ctx, DEFAULT_TIMEOUT, &self.secrets),
+            base: self.base.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+
+    fn point(&self, chunk: Chunk) -> Point {
+        let payload = [
+            (self.content.clone(), Value::String(chunk.document.page_content)),
+            (self.metadata.clone(), Value::Object(chunk.document.metadata)),
+        ];
+        Point { id: chunk.id, vector: chunk.vector, payload: payload.into_iter().collect() }
+    }
+}
+
+impl IndexWriter for Upsert {
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
+    fn put<'a>(
+        &'a mut self,
+        chunks: Vec<Chunk>,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move {
+            let rest = self.rest(ctx);
+            for batch in batches(last_of_each(chunks), self.most, MOST_BYTES, n_bytes) {
+                let points = batch.into_iter().map(|chunk| self.point(chunk)).collect();
+                let _: Value = rest.put("/points?wait=true", &Points { points }).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(
+        self: Box<Self>,
+        stale: Vec<Uuid>,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { take_out(&stale, &self.rest(ctx)).await }.boxed()
+    }
+}

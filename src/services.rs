@@ -1,6 +1,7 @@
 //! What the server lends to nodes.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -22,12 +23,20 @@ thread_local! {
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
     blobs: Blobs,
+    loader_roots: Vec<PathBuf>,
 }
 
 impl NodeServices {
     /// With the addresses that the operator set, and the uploaded files.
     pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
+        Self { provider_urls: provider_urls.into_iter().collect(), blobs, loader_roots: Vec::new() }
+    }
+
+    /// The same, with folders whose files loaders may read.
+    #[must_use]
+    pub fn with_loader_roots(mut self, roots: Vec<PathBuf>) -> Self {
+        self.loader_roots = roots;
+        self
     }
 }
 
@@ -38,6 +47,10 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn loader_roots(&self) -> &[PathBuf] {
+        &self.loader_roots
     }
 
     fn stored_file<'a>(

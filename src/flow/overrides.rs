@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parlor_nodes::files::InputFile;
+use parlor_nodes::files::{self, InputFile};
 use parlor_nodes::{Kind, spec::Param};
 use parlor_schemas::{Chatflow, ErrorCode, Fault};
 use serde_json::{Map, Value};
@@ -222,8 +222,7 @@ fn input(
     let as_text = |text: String| Ok(Some(PlanInput::Text(vec![Segment::Literal(text)])));
     match (param.kind, text) {
         (Kind::Node | Kind::Nodes, _) => Ok(None),
-        (Kind::File, Some(text)) => as_text(text),
-        (Kind::File, None) => as_text(value.to_string()),
+        (Kind::File, text) => files(key, &text.unwrap_or_else(|| value.to_string())),
         (Kind::Json, text) => json(key, value, text, node).map(Some),
         (Kind::Text | Kind::Template, Some(text)) => as_text(text),
         (Kind::Text | Kind::Template, None) => Err(bad(key, "a text")),
@@ -240,6 +239,22 @@ fn input(
         (Kind::Choice(words), Some(text)) if words.contains(&text.as_str()) => as_text(text),
         (Kind::Choice(words), _) => Err(bad(key, &format!("one of {}", words.join(", ")))),
     }
+}
+
+/// Files come with the request. The names of stored ones are the author's: a
+/// caller who writes one would read what others put there.
+fn files(key: &str, text: &str) -> Result<Option<PlanInput>, Fault> {
+    let wrong = |problem: &str| {
+        Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} {problem}"))
+    };
+    if text.trim().is_empty() {
+        return Ok(Some(PlanInput::Files(Arc::new([]))));
+    }
+    let files = files::parse(text).map_err(|problem| wrong(&problem))?;
+    if files.iter().any(|file| matches!(file, InputFile::Stored(_))) {
+        return Err(wrong("must be a data URI, not the name of a stored file"));
+    }
+    Ok(Some(PlanInput::Files(files.into())))
 }
 
 fn is_number(text: &str) -> bool {

@@ -17,12 +17,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     category: "Document Loaders",
     version: 2.0,
     about: "Word documents (.docx) as documents.",
-    params: &[
-        Param::open("docxFile", Kind::File),
-        TEXT_SPLITTER,
-        METADATA,
-        OMIT_METADATA_KEYS,
-    ],
+    params: &[Param::open("docxFile", Kind::File), TEXT_SPLITTER, METADATA, OMIT_METADATA_KEYS],
     credential: None,
     build,
 };

@@ -66,16 +66,17 @@ impl FoundMetadata {
             }
         });
         if found.len() > MAX_POINTERS {
-            return Err(inputs.bad(METADATA.name, format!("holds more than {MAX_POINTERS} pointers")));
+            return Err(
+                inputs.bad(METADATA.name, format!("holds more than {MAX_POINTERS} pointers"))
+            );
         }
         Ok((Self(found), added))
     }
 
     /// What they are in one object.
     pub(super) fn values(&self, tree: &Value) -> Map<String, Value> {
-        let value = |(key, pointer): &(String, Pointer)| {
-            Some((key.clone(), pointer.get(tree)?.clone()))
-        };
+        let value =
+            |(key, pointer): &(String, Pointer)| Some((key.clone(), pointer.get(tree)?.clone()));
         self.0.iter().filter_map(value).collect()
     }
 }

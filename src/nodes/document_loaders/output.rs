@@ -108,7 +108,8 @@ impl<S> Finished<S> {
         if n_bytes.saturating_mul(n_documents) <= MAX_ADDED_BYTES {
             return Ok(());
         }
-        let problem = format!("metadata of {n_bytes} bytes are too much for {n_documents} documents");
+        let problem =
+            format!("metadata of {n_bytes} bytes are too much for {n_documents} documents");
         Err(NodeError::BadRequest(format!("{}: {problem}", self.title)))
     }
 }

@@ -18,12 +18,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     category: "Document Loaders",
     version: 3.0,
     about: "Text files as documents.",
-    params: &[
-        Param::open("txtFile", Kind::File),
-        TEXT_SPLITTER,
-        METADATA,
-        OMIT_METADATA_KEYS,
-    ],
+    params: &[Param::open("txtFile", Kind::File), TEXT_SPLITTER, METADATA, OMIT_METADATA_KEYS],
     credential: None,
     build,
 };

@@ -94,7 +94,8 @@ impl<'a> Rows<'a> {
         let end = if text.contains('\n') { '\n' } else { '\r' };
         let rows = |delimiter| Rows { chars: text.chars().peekable(), delimiter, end };
         let score = |delimiter: &char| consistency(rows(*delimiter).take(N_GUESSED));
-        let scores = DELIMITERS.iter().filter_map(|delimiter| Some((score(delimiter)?, *delimiter)));
+        let scores =
+            DELIMITERS.iter().filter_map(|delimiter| Some((score(delimiter)?, *delimiter)));
         // Of equals the first wins, which `min_by` keeps.
         let best = scores.min_by(|(one, _), (other, _)| one.total_cmp(other));
         rows(best.map_or(',', |(_, delimiter)| delimiter))

@@ -177,7 +177,11 @@ fn fonts_in<'a>(
     })
 }
 
-fn dictionary<'a>(document: &'a Document, of: &'a Dictionary, key: &[u8]) -> Option<&'a Dictionary> {
+fn dictionary<'a>(
+    document: &'a Document,
+    of: &'a Dictionary,
+    key: &[u8],
+) -> Option<&'a Dictionary> {
     document.dereference(of.get(key).ok()?).ok()?.1.as_dict().ok()
 }
 

@@ -119,7 +119,8 @@ impl<'a> Writer<'a> {
             "TL" => self.state.leading = first(),
             "Tm" => self.place(six(operands).unwrap_or(IDENTITY)),
             "Td" | "TD" => {
-                let down = operands.get(1).and_then(|down| down.as_float().ok()).unwrap_or_default();
+                let down =
+                    operands.get(1).and_then(|down| down.as_float().ok()).unwrap_or_default();
                 if operation.operator == "TD" {
                     self.state.leading = -down;
                 }
@@ -200,8 +201,10 @@ impl<'a> Writer<'a> {
         }
         let advances = font.advances(bytes);
         let is_exact = advances.is_some();
-        let gaps = |is_space| self.state.letter_gap + if is_space { self.state.word_gap } else { 0.0 };
-        let wide = |(width, is_space): (f32, bool)| width / 1000.0 * self.state.size + gaps(is_space);
+        let gaps =
+            |is_space| self.state.letter_gap + if is_space { self.state.word_gap } else { 0.0 };
+        let wide =
+            |(width, is_space): (f32, bool)| width / 1000.0 * self.state.size + gaps(is_space);
         let width: f32 = advances.into_iter().flatten().map(wide).sum();
         self.advance(width * self.state.scale);
         let [.., x, y] = times(&self.text_matrix, &self.state.matrix);
@@ -257,5 +260,12 @@ fn six(operands: &[Object]) -> Option<Matrix> {
 fn times(one: &Matrix, other: &Matrix) -> Matrix {
     let [a, b, c, d, e, f] = *one;
     let [g, h, i, j, k, l] = *other;
-    [a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + l]
+    [
+        a * g + b * i,
+        a * h + b * j,
+        c * g + d * i,
+        c * h + d * j,
+        e * g + f * i + k,
+        e * h + f * j + l,
+    ]
 }

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::{STAFF, csv_file, files, jsonlines_file, json_file, load, problem, texts, try_load};
+use super::{STAFF, csv_file, files, json_file, jsonlines_file, load, problem, texts, try_load};
 use crate::test_support::{json as tree, source};
 
 #[tokio::test]
@@ -124,9 +124,7 @@ async fn metadata_that_are_pointers_come_from_each_object() {
 
     let documents = load(&json_file::SPEC, given).await;
 
-    let line = |line: i32, who: &str, job: &str| {
-        json!({"source": "blob", "blobType": "", "line": line, "who": who, "job": job, "team": "crew"})
-    };
+    let line = |line: i32, who: &str, job: &str| json!({"source": "blob", "blobType": "", "line": line, "who": who, "job": job, "team": "crew"});
     assert_eq!(texts(&documents), ["bread", "baker", "pilot"]);
     assert_eq!(documents[1]["metadata"], line(2, "Ann", "baker"));
     assert_eq!(documents[2]["metadata"], line(3, "Bob", "pilot"));

@@ -16,7 +16,7 @@ use crate::retrieval::Document;
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// Pointers of one node: each is tried at every place of the file.
-const MAX_POINTERS: usize = 100;
+const MAX_POINTERS: usize = 32;
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {

@@ -89,7 +89,8 @@ fn page_text(
     let (own, others) = document.get_page_resources(page).map_err(error)?;
     let others = others.into_iter().filter_map(|id| document.get_dictionary(id).ok());
     let resources: Vec<&Dictionary> = own.into_iter().chain(others).collect();
-    let mut drawing = Drawing { document, limits, writer: Writer::new(), depth: 0, n_forms: 0 };
+    let writer = Writer::new();
+    let mut drawing = Drawing { document, limits, writer, depth: 0, n_forms: 0, n_open: 0 };
     drawing.draw(&content, &fonts, &resources)?;
     Ok(drawing.writer.finish())
 }
@@ -101,6 +102,9 @@ struct Drawing<'a, 'l> {
     writer: Writer<'a>,
     depth: usize,
     n_forms: usize,
+    /// Bytes of content that are taken apart in memory, the page's and those
+    /// of the forms that are inside of each other.
+    n_open: usize,
 }
 
 impl<'a> Drawing<'a, '_> {
@@ -111,8 +115,9 @@ impl<'a> Drawing<'a, '_> {
         resources: &[&'a Dictionary],
     ) -> Result<(), ExtractError> {
         self.limits.take(content.len())?;
-        let content = Content::decode(content).map_err(error)?;
-        for operation in &content.operations {
+        self.n_open += content.len();
+        let decoded = Content::decode(content).map_err(error)?;
+        for operation in &decoded.operations {
             match (operation.operator.as_str(), operation.operands.as_slice()) {
                 ("Do", [Object::Name(name)]) => self.draw_form(name, fonts, resources)?,
                 _ => self.writer.draw(operation, fonts),
@@ -133,9 +138,11 @@ impl<'a> Drawing<'a, '_> {
         if self.depth == MAX_DEPTH || self.n_forms == MAX_FORMS {
             return Ok(());
         }
-        let Ok(content) = form.decompressed_content_with_limit(MAX_STREAM_BYTES) else {
+        let left = MAX_STREAM_BYTES.saturating_sub(self.n_open);
+        let Ok(content) = form.decompressed_content_with_limit(left) else {
             return Ok(());
         };
+        let n_open = self.n_open;
         self.n_forms += 1;
         self.depth += 1;
         self.writer.save();
@@ -151,6 +158,7 @@ impl<'a> Drawing<'a, '_> {
         };
         self.writer.restore();
         self.depth -= 1;
+        self.n_open = n_open;
         match drawn {
             Err(ExtractError::TooLarge) => drawn,
             _ => Ok(()),

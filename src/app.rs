@@ -13,6 +13,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use parlor_actors::{Limits, SupervisorHandle};
+use parlor_nodes::egress::Guard;
 
 use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
@@ -63,6 +64,12 @@ impl Application {
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
         let blobs = store.blobs().clone();
+        let services = NodeServices {
+            provider_urls: args.provider_urls.iter().cloned().collect(),
+            blobs,
+            egress: Guard::new(args.egress_allow.clone()),
+            loader_roots: args.loader_roots.clone(),
+        };
         let state = AppState {
             flows: FlowCache::new(
                 store.clone(),
@@ -71,11 +78,7 @@ impl Application {
             ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(
-                args.provider_urls.clone(),
-                blobs,
-                args.egress_allow.clone(),
-            )),
+            services: Arc::new(services),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),

@@ -138,6 +138,9 @@ pub struct ServeArgs {
     /// What requests may override at most
     #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
     pub overrides: OverridesArg,
+    /// Folders whose files the Folder with Files loader may read, with commas
+    #[arg(long = "loader-root", env = "PARLOR_LOADER_ROOTS", value_delimiter = ',', value_parser = folder, value_name = "DIR")]
+    pub loader_roots: Vec<PathBuf>,
     /// Environment variables that runtime variables of flows may read
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
@@ -187,6 +190,12 @@ fn proxies(text: &str) -> Result<u8, String> {
         "" => Ok(0),
         number => number.parse().map_err(|_| "write a number from 0 to 255".into()),
     }
+}
+
+/// A folder that is there, by its absolute path.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|_| "write the path of a folder".to_owned())?;
+    if path.is_dir() { Ok(path) } else { Err("that is no folder".into()) }
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {

@@ -1,12 +1,13 @@
 //! What the server lends to nodes.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
-use parlor_nodes::egress::{Guard, Opened};
+use parlor_nodes::egress::Guard;
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
@@ -19,24 +20,16 @@ thread_local! {
     static CLIENT: reqwest::Client = client();
 }
 
-/// Clients per thread, and the operator's addresses of providers.
+/// What the server has for nodes.
 pub struct NodeServices {
-    provider_urls: HashMap<String, String>,
-    blobs: Blobs,
-    egress: Guard,
-}
-
-impl NodeServices {
-    /// With the addresses that the operator set, the uploaded files, and what
-    /// the operator opens to addresses that others can steer.
-    pub fn new(
-        provider_urls: impl IntoIterator<Item = (String, String)>,
-        blobs: Blobs,
-        opened: Opened,
-    ) -> Self {
-        let provider_urls = provider_urls.into_iter().collect();
-        Self { provider_urls, blobs, egress: Guard::new(opened) }
-    }
+    /// The addresses that the operator set for providers.
+    pub provider_urls: HashMap<String, String>,
+    /// The uploaded files.
+    pub blobs: Blobs,
+    /// Fetches what others steer, but for what the operator opens.
+    pub egress: Guard,
+    /// Folders whose files loaders may read.
+    pub loader_roots: Vec<PathBuf>,
 }
 
 impl Services for NodeServices {
@@ -50,6 +43,10 @@ impl Services for NodeServices {
 
     fn egress(&self) -> Guard {
         self.egress.clone()
+    }
+
+    fn loader_roots(&self) -> &[PathBuf] {
+        &self.loader_roots
     }
 
     fn stored_file<'a>(

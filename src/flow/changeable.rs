@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use parlor_nodes::{Kind, NodeSpec, registry};
+use parlor_nodes::{Kind, NodeSpec, registry, spec::Param};
 use parlor_schemas::flow_file::{FlowData, FlowNode, InputParam};
 use serde::Serialize;
 use serde_json::Value;
@@ -57,7 +57,11 @@ impl Node<'_> {
         }
         let params = self.spec.into_iter().flat_map(|spec| spec.params);
         let typed = params.filter(|param| !matches!(param.kind, Kind::Node | Kind::Nodes));
-        typed.map(|param| self.row(param.name, param.name, &word(param.kind))).collect()
+        let row = |param: &Param| match param.kind {
+            Kind::File => self.file(param.name, param.name, None),
+            kind => self.row(param.name, param.name, &word(kind)),
+        };
+        typed.map(row).collect()
     }
 
     fn saved(&self, param: &InputParam) -> Vec<Changeable> {
@@ -66,14 +70,21 @@ impl Node<'_> {
             "credential" => self.fields_of_credential(param),
             "file" => {
                 let endings = param.extra.get("fileType").and_then(Value::as_str);
-                let mut row = self.row(&param.label, &param.name, endings.unwrap_or("file"));
-                "files".clone_into(&mut row.name);
-                vec![row]
+                vec![self.file(&param.label, &param.name, endings)]
             }
             "options" => row(&choices(param)),
             "password" => row("string"),
             kind => row(kind),
         }
+    }
+
+    /// A file comes with a form, or as a data URI under its own name.
+    fn file(&self, label: &str, name: &str, endings: Option<&str>) -> Changeable {
+        let mut row = self.row(label, name, endings.unwrap_or("file"));
+        "files".clone_into(&mut row.name);
+        let param = self.spec.and_then(|spec| spec.param(name));
+        row.open |= param.is_some_and(|param| self.policy.takes_files(param));
+        row
     }
 
     /// A credential's fields are named so that the operator sees that no
@@ -174,6 +185,7 @@ mod tests {
         let expected = json!({"node": "Model", "nodeId": "m_0", "label": "Temperature",
                               "name": "temperature", "type": "number", "open": true});
         assert_eq!(row, expected);
+        assert!(listed[4].open, "a file may be brought");
         assert!(listed[6..].iter().any(|row| (&*row.node, &*row.name) == ("Memory", "sessionId")));
     }
 
@@ -188,7 +200,8 @@ mod tests {
         let config = json!({"overrideConfig": {"status": true, "nodes": {
             "Model": [enabled("temperature"), enabled("basepath"), enabled("openAIApiKey")]
         }}});
-        assert_eq!(open(&rows(Some(config))), ["temperature"]);
+        // Files of a form need no entry, as in Flowise.
+        assert_eq!(open(&rows(Some(config))), ["temperature", "files"]);
         assert!(open(&rows(Some(json!({"overrideConfig": {"status": false}})))).is_empty());
     }
 }

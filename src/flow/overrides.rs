@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parlor_nodes::files::InputFile;
+use parlor_nodes::files::{self, InputFile};
 use parlor_nodes::{Kind, spec::Param};
 use parlor_schemas::{Chatflow, ErrorCode, Fault};
 use serde_json::{Map, Value};
@@ -46,7 +46,7 @@ impl Overrides {
         for (input, files) in by_input {
             let taking = plan.nodes.iter().enumerate().filter(|(_, node)| {
                 let param = node.spec.param(input).filter(|param| param.kind == Kind::File);
-                param.is_some_and(|param| policy.allows(node, param))
+                param.is_some_and(|param| policy.takes_files(param))
             });
             let places: Vec<usize> = taking.map(|(place, _)| place).collect();
             if places.is_empty() {
@@ -118,10 +118,22 @@ impl OverridePolicy {
             (_, OverrideRule::Closed) => false,
             (None, rule) => param.open && rule == OverrideRule::Documented,
             (Some(config), rule) => {
-                let on = config.get("status").and_then(Value::as_bool) == Some(true);
-                on && (!is_closed(param) || rule == OverrideRule::ListedWithSecrets)
-                    && enabled(config.get("nodes").and_then(|nodes| nodes.get(label)), param.name)
+                is_on(config)
+                    && (!is_closed(param) || rule == OverrideRule::ListedWithSecrets)
+                    && names(param).any(|name| {
+                        enabled(config.get("nodes").and_then(|nodes| nodes.get(label)), name)
+                    })
             }
+        }
+    }
+
+    /// Whether files of a multipart body may take the place of an input's.
+    /// They need no entry of their own where overrides are on (contract 1.2).
+    pub fn takes_files(&self, param: &Param) -> bool {
+        match (&self.config, self.rule) {
+            (_, OverrideRule::Closed) => false,
+            (None, rule) => param.open && rule == OverrideRule::Documented,
+            (Some(config), _) => param.open && is_on(config),
         }
     }
 
@@ -132,6 +144,17 @@ impl OverridePolicy {
             (Some(config), _) => enabled(config.get("variables"), name),
         }
     }
+}
+
+fn is_on(config: &Value) -> bool {
+    config.get("status").and_then(Value::as_bool) == Some(true)
+}
+
+/// The names by which `apiConfig` may enable an input: Flowise lists every
+/// file as `files`.
+fn names(param: &Param) -> impl Iterator<Item = &'static str> {
+    let files = (param.kind == Kind::File).then_some("files");
+    [Some(param.name), files].into_iter().flatten()
 }
 
 /// Closed even where `apiConfig` enables it: what leads a secret astray.
@@ -222,8 +245,7 @@ fn input(
     let as_text = |text: String| Ok(Some(PlanInput::Text(vec![Segment::Literal(text)])));
     match (param.kind, text) {
         (Kind::Node | Kind::Nodes, _) => Ok(None),
-        (Kind::File, Some(text)) => as_text(text),
-        (Kind::File, None) => as_text(value.to_string()),
+        (Kind::File, text) => files(key, &text.unwrap_or_else(|| value.to_string())),
         (Kind::Json, text) => json(key, value, text, node).map(Some),
         (Kind::Text | Kind::Template, Some(text)) => as_text(text),
         (Kind::Text | Kind::Template, None) => Err(bad(key, "a text")),
@@ -240,6 +262,22 @@ fn input(
         (Kind::Choice(words), Some(text)) if words.contains(&text.as_str()) => as_text(text),
         (Kind::Choice(words), _) => Err(bad(key, &format!("one of {}", words.join(", ")))),
     }
+}
+
+/// Files come with the request. The names of stored ones are the author's: a
+/// caller who writes one would read what others put there.
+fn files(key: &str, text: &str) -> Result<Option<PlanInput>, Fault> {
+    let wrong = |problem: &str| {
+        Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} {problem}"))
+    };
+    if text.trim().is_empty() {
+        return Ok(Some(PlanInput::Files(Arc::new([]))));
+    }
+    let files = files::parse(text).map_err(|problem| wrong(&problem))?;
+    if files.iter().any(|file| matches!(file, InputFile::Stored(_))) {
+        return Err(wrong("must be a data URI, not the name of a stored file"));
+    }
+    Ok(Some(PlanInput::Files(files.into())))
 }
 
 fn is_number(text: &str) -> bool {
@@ -287,21 +325,4 @@ fn bad(key: &str, wanted: &str) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_go_to_the_loaders_input_of_their_extension() {
-        for (name, input) in [
-            ("a.txt", "txtFile"),
-            ("b.PDF", "txtFile"),
-            ("c.pdf", "pdfFile"),
-            ("d.xlsx", "csvFile"),
-            ("e.jsonl", "jsonlinesFile"),
-            ("f.doc", "docxFile"),
-            ("noext", "txtFile"),
-        ] {
-            assert_eq!(input_of(name), input, "{name}");
-        }
-    }
-}
+mod tests;

@@ -67,6 +67,12 @@ pub trait Services: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
+    /// Folders of the server whose files loaders may read: none unless the
+    /// operator names some.
+    fn loader_roots(&self) -> &[PathBuf] {
+        &[]
+    }
+
     /// A file that an earlier request of a chat brought; `None` when it is
     /// gone, cannot be read, or is longer than `most` bytes.
     fn stored_file<'a>(

@@ -35,6 +35,7 @@ mod harness;
 mod keys;
 mod keys_import;
 mod limits;
+mod loaders;
 mod memories;
 mod memories_redis;
 mod message_api;

@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use super::budget::Budget;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -15,6 +16,9 @@ use crate::retrieval::{Document, DocumentLoader, Loaded, Origin, TextSplitter};
 use crate::spec::{Kind, Param};
 use crate::text_splitters::split_documents;
 use crate::workers;
+
+/// What added metadata may come to, over all documents.
+const MAX_ADDED_BYTES: usize = 256 << 20;
 
 /// The metadata that the author adds.
 pub(super) const METADATA: Param = Param::open("metadata", Kind::Json);
@@ -33,12 +37,24 @@ pub(super) fn loader(
     inputs: &Inputs,
     source: impl DocumentLoader + 'static,
 ) -> Result<Instance, NodeError> {
+    loader_adding(inputs, inputs.object(METADATA.name)?, source)
+}
+
+/// The same with metadata of which the loader took a part for itself.
+///
+/// # Errors
+/// [`NodeError::BadInput`] for something else in the splitter's place.
+pub(super) fn loader_adding(
+    inputs: &Inputs,
+    added: Map<String, Value>,
+    source: impl DocumentLoader + 'static,
+) -> Result<Instance, NodeError> {
     let id = Arc::from(inputs.id.as_str());
     Ok(Instance::Loader(Arc::new(Finished {
         title: format!("{} ({})", inputs.label, inputs.id),
         source,
         splitter: inputs.splitter(TEXT_SPLITTER.name)?,
-        added: inputs.object(METADATA.name)?,
+        added,
         omitted: inputs.text(OMIT_METADATA_KEYS.name).unwrap_or_default().trim().to_owned(),
         origin: if inputs.is_overridden { Origin::Request(id) } else { Origin::Chatflow(id) },
     })))
@@ -73,6 +89,7 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
                 let split = move || split_documents(splitter.as_ref(), documents);
                 loaded.documents = workers::compute(&self.title, ctx, split).await?;
             }
+            self.check_size(loaded.documents.len())?;
             for document in &mut loaded.documents {
                 merge(&mut document.metadata, &self.added, &self.omitted);
                 document.origin.get_or_insert_with(|| self.origin.clone());
@@ -87,8 +104,22 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
     }
 }
 
+impl<S> Finished<S> {
+    /// Added metadata comes again with every document, and a request may
+    /// bring both.
+    fn check_size(&self, n_documents: usize) -> Result<(), NodeError> {
+        let n_bytes = Budget::size_of(&self.added);
+        if n_bytes.saturating_mul(n_documents) <= MAX_ADDED_BYTES {
+            return Ok(());
+        }
+        let problem =
+            format!("metadata of {n_bytes} bytes are too much for {n_documents} documents");
+        Err(NodeError::BadRequest(format!("{}: {problem}", self.title)))
+    }
+}
+
 /// `*` drops what the loader found and keeps what the author added; a list of
-/// names drops those, whoever gave them.
+/// names drops those, whoever gave them: `key` or, inside of one, `key.inner`.
 fn merge(metadata: &mut Map<String, Value>, added: &Map<String, Value>, omitted: &str) {
     if omitted == "*" {
         metadata.clone_from(added);
@@ -96,7 +127,18 @@ fn merge(metadata: &mut Map<String, Value>, added: &Map<String, Value>, omitted:
     }
     metadata.extend(added.iter().map(|(key, value)| (key.clone(), value.clone())));
     for key in omitted.split(',').map(str::trim) {
-        metadata.shift_remove(key);
+        remove(metadata, key);
+    }
+}
+
+fn remove(metadata: &mut Map<String, Value>, key: &str) {
+    if metadata.shift_remove(key).is_some() {
+        return;
+    }
+    if let Some((outer, inner)) = key.split_once('.')
+        && let Some(Value::Object(map)) = metadata.get_mut(outer)
+    {
+        remove(map, inner);
     }
 }
 
@@ -143,6 +185,18 @@ mod tests {
 
             assert_eq!(Value::Object(document.metadata), expected, "{omitted}");
         }
+    }
+
+    #[tokio::test]
+    async fn keys_inside_of_others_are_omitted_by_their_path() {
+        let metadata = json!({"pdf": {"version": "1", "info": {"Title": "T"}}, "a.b": 1});
+        let omitted = source("pdf.info.Title, a.b, line, source, source.x");
+        let inputs = inputs([("metadata", tree(metadata)), ("omitMetadataKeys", omitted)]);
+
+        let document = loaded(&inputs).await;
+
+        let expected = json!({"pdf": {"version": "1", "info": {}}});
+        assert_eq!(Value::Object(document.metadata), expected);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 use std::io::{Cursor, Read};
 
 use quick_xml::Reader;
+use quick_xml::escape::unescape;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
@@ -106,7 +107,10 @@ fn open(tag: &quick_xml::events::BytesStart<'_>, each: &mut impl FnMut(Piece<'_>
     let attribute = |wanted: &str| {
         let found = tag.attributes().flatten();
         let mut found = found.filter(|attribute| attribute.key.local_name().as_ref() == wanted);
-        found.next().map(|attribute| attribute.value.to_string())
+        found.next().map(|attribute| match unescape(&attribute.value) {
+            Ok(value) => value.into_owned(),
+            Err(_) => attribute.value.to_string(),
+        })
     };
     each(Piece::Open(tag.local_name().as_ref(), &attribute));
 }

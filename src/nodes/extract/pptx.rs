@@ -3,8 +3,11 @@
 use super::ExtractError;
 use super::office::{Archive, Piece, walk};
 
-/// The slides in their numbers' order.
-pub(super) fn pages(bytes: &[u8]) -> Result<Vec<String>, ExtractError> {
+/// The text of the slides in their numbers' order.
+///
+/// # Errors
+/// [`ExtractError::Damaged`], [`ExtractError::Locked`] and [`ExtractError::TooLarge`].
+pub fn slides(bytes: &[u8]) -> Result<Vec<String>, ExtractError> {
     let mut archive = Archive::open(bytes)?;
     let slides = archive.numbered("ppt/slides/slide", ".xml");
     if slides.is_empty() {

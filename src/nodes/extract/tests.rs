@@ -1,48 +1,7 @@
-use std::io::{Cursor, Write};
-
 use proptest::prelude::*;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
-use super::*;
-
-/// An Office file of these entries.
-fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in entries {
-        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-/// A PDF of one page whose content stream is this, deflated or not.
-fn pdf(content: &[u8], compress: bool) -> Vec<u8> {
-    use lopdf::{Document, Object, Stream, dictionary};
-    let mut document = Document::with_version("1.5");
-    let pages = document.new_object_id();
-    let font = document.add_object(dictionary! {
-        "Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Helvetica",
-        "Encoding" => "WinAnsiEncoding",
-    });
-    let resources = document.add_object(dictionary! { "Font" => dictionary! { "F1" => font } });
-    let mut stream = Stream::new(dictionary! {}, content.to_vec());
-    if compress {
-        stream.compress().unwrap();
-    }
-    let content = document.add_object(stream);
-    let page = document.add_object(dictionary! {
-        "Type" => "Page", "Parent" => pages, "Contents" => content, "Resources" => resources,
-        "MediaBox" => vec![0.into(), 0.into(), 595.into(), 842.into()],
-    });
-    let tree = dictionary! { "Type" => "Pages", "Kids" => vec![page.into()], "Count" => 1 };
-    document.objects.insert(pages, Object::Dictionary(tree));
-    let catalog = document.add_object(dictionary! { "Type" => "Catalog", "Pages" => pages });
-    document.trailer.set("Root", catalog);
-    let mut bytes = Vec::new();
-    document.save_to(&mut bytes).unwrap();
-    bytes
-}
+use super::fixtures::{archive, pdf};
+use super::{ExtractError, MAX_FILE_BYTES, MAX_TEXT_BYTES, text_of};
 
 fn one(name: &str, mime: &str, bytes: &[u8]) -> String {
     let pages = text_of(name, mime, bytes).unwrap();
@@ -179,6 +138,58 @@ fn raw_pdf(objects: &[String]) -> Vec<u8> {
     tail.push_str(&format!("startxref\n{xref}\n%%EOF"));
     bytes.extend_from_slice(tail.as_bytes());
     bytes
+}
+
+/// A PDF whose page draws a form with this content, in letters of half the
+/// font's width; the form knows itself as `Fm`.
+fn pdf_with_form(content: &str) -> Vec<u8> {
+    let stream = |head: &str, content: &str| {
+        format!("<<{head}/Length {}>>\nstream\n{content}\nendstream", content.len())
+    };
+    let widths = "500 ".repeat(224);
+    let font = format!(
+        "<</Type/Font/Subtype/Type1/BaseFont/X/Encoding/WinAnsiEncoding/FirstChar 32/LastChar 255\
+         /Widths[{widths}]>>"
+    );
+    let resources = "/Resources<</XObject<</Fm 4 0 R>>/Font<</F1 6 0 R>>>>";
+    raw_pdf(&[
+        "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
+        "<</Type/Pages/Count 1/Kids[3 0 R]>>".to_owned(),
+        format!("<</Type/Page/Parent 2 0 R/Contents 5 0 R{resources}>>"),
+        stream(&format!("/Type/XObject/Subtype/Form/Matrix[2 0 0 2 9 9]{resources}"), content),
+        stream("", "q /Fm Do Q"),
+        font,
+    ])
+}
+
+#[test]
+fn places_and_widths_tell_letters_words_and_lines_apart_also_in_forms() {
+    for (content, expected) in [
+        ("1 0 0 1 0 0 Tm (Wo) Tj 1 0 0 1 11 0 Tm (rd) Tj 1 0 0 1 40 0 Tm (next) Tj", "Word next"),
+        ("1 0 0 1 0 0 Tm (one) Tj 1 0 0 1 0 -12 Tm (two) Tj", "one\ntwo"),
+        ("1 0 0 1 50 0 Tm (right) Tj 1 0 0 1 0 0 Tm (left) Tj", "right left"),
+        ("(low) Tj 3 Ts 15 2 Td (er) Tj", "lower"),
+        ("[(A) 60 (V) -250 (x)] TJ", "AV x"),
+        ("5 Tc (a) Tj 10 0 Td (b) Tj 0 Tc 10 0 Td (c) Tj", "abc"),
+        ("200 Tz (wi) Tj 20 0 Td (de) Tj", "wide"),
+        ("12 TL (one) Tj T* (two) Tj (three) '", "one\ntwo\nthree"),
+        ("q 1 0 0 1 0 50 cm (up) Tj Q 1 0 0 1 0 0 Tm (down) Tj", "up\ndown"),
+    ] {
+        let content = format!("BT /F1 10 Tf {content} ET");
+        assert_eq!(one("a.pdf", "", &pdf_with_form(&content)), expected, "{content}");
+    }
+    let circle = pdf_with_form("BT /F1 10 Tf (again) Tj ET /Fm Do /Fm Do");
+    assert!(one("a.pdf", "", &circle).starts_with("again"));
+}
+
+#[test]
+fn what_a_word_document_shows_in_two_ways_comes_once() {
+    let body = r#"<w:document><mc:AlternateContent>
+        <mc:Choice><w:p><w:r><w:t>Box</w:t></w:r></w:p></mc:Choice>
+        <mc:Fallback><w:p><w:r><w:t>Box</w:t></w:r></w:p></mc:Fallback>
+        </mc:AlternateContent><w:p><w:r><w:t>End</w:t></w:r></w:p></w:document>"#;
+    let file = archive(&[("word/document.xml", body.as_bytes())]);
+    assert_eq!(one("a.docx", "", &file), "Box\n\nEnd\n\n");
 }
 
 #[test]

@@ -32,7 +32,8 @@ impl Sizes {
     pub fn read(inputs: &Inputs) -> Result<Self, NodeError> {
         let size = |param: Param, least, usual| {
             let number = inputs.integer(param.name, least)?;
-            Ok(number.and_then(|number| usize::try_from(number).ok()).unwrap_or(usual))
+            let number = number.and_then(|number| usize::try_from(number).ok());
+            Ok::<usize, NodeError>(number.unwrap_or(usual))
         };
         let chunk = size(CHUNK_SIZE, 1, USUAL_SIZE)?;
         let overlap = size(CHUNK_OVERLAP, 0, USUAL_OVERLAP)?;

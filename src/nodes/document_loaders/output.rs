@@ -81,6 +81,10 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
         }
         .boxed()
     }
+
+    fn origin(&self) -> Option<&Origin> {
+        Some(&self.origin)
+    }
 }
 
 /// `*` drops what the loader found and keeps what the author added; a list of

@@ -48,6 +48,12 @@ pub trait DocumentLoader: Send + Sync {
     /// What concerns the loader as a whole; a file that cannot be read is a
     /// [`LoadFailure`].
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>>;
+
+    /// The origin of documents that name none of their own. An upsert asks, so
+    /// that a loader that has become empty loses its old chunks.
+    fn origin(&self) -> Option<&Origin> {
+        None
+    }
 }
 
 /// What a loader brought.

@@ -3,12 +3,18 @@
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
 //! writing ([`upsert`]) and searching ([`search`]) are the same for all.
 
+mod fill;
+mod mmr;
+mod remove;
 mod search;
 mod settings;
 mod upsert;
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
+pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
@@ -42,6 +48,8 @@ pub struct VectorStore {
     /// Whether it fills itself from its loaders before its first search
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
+    /// Set when it has filled itself.
+    pub filled: OnceCell<()>,
 }
 
 impl VectorStore {
@@ -66,6 +74,7 @@ impl VectorStore {
             search: SearchSettings::read(inputs, filter_input)?,
             by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
             fills_itself: false,
+            filled: OnceCell::new(),
         })
     }
 

@@ -4,7 +4,7 @@
 //! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
 //!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `uri`: names in a path; `sigv4`: signatures of AWS
+//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings
 //! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
 //! A secret never leaves in an error text.
@@ -19,6 +19,7 @@ pub(crate) mod lines;
 pub(crate) mod sigv4;
 pub(crate) mod sse;
 pub(crate) mod uri;
+pub(crate) mod vectors;
 
 pub(crate) mod anthropic;
 pub(crate) mod bedrock;

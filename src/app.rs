@@ -71,7 +71,7 @@ impl Application {
             ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
+            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs, data_dir)),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),

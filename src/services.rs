@@ -1,16 +1,19 @@
 //! What the server lends to nodes.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
+use parlor_nodes::{NodeError, Services};
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
 /// Connecting to a provider may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The SQLite file of record managers, in the data folder.
+const RECORDS_FILE: &str = "records.sqlite";
 
 thread_local! {
     // The connections of a pool are driven by the runtime that opened them, and
@@ -22,12 +25,19 @@ thread_local! {
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
     blobs: Blobs,
+    records_file: PathBuf,
 }
 
 impl NodeServices {
-    /// With the addresses that the operator set, and the uploaded files.
-    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
+    /// With the addresses that the operator set, the uploaded files, and the
+    /// data folder.
+    pub fn new(
+        provider_urls: impl IntoIterator<Item = (String, String)>,
+        blobs: Blobs,
+        data_dir: &Path,
+    ) -> Self {
+        let records_file = data_dir.join(RECORDS_FILE);
+        Self { provider_urls: provider_urls.into_iter().collect(), blobs, records_file }
     }
 }
 
@@ -38,6 +48,10 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn records_file(&self) -> Result<PathBuf, NodeError> {
+        Ok(self.records_file.clone())
     }
 
     fn stored_file<'a>(

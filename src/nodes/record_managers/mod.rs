@@ -1,9 +1,10 @@
 //! Record managers: which chunks of which source are in a vector store already.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the nodes that read them follow"))]
 mod settings;
+
+mod sqlite_record_manager;
 
 use crate::spec::NodeSpec;
 
 /// The record manager nodes.
-pub const NODES: &[&NodeSpec] = &[];
+pub const NODES: &[&NodeSpec] = &[&sqlite_record_manager::SPEC];

@@ -4,7 +4,6 @@
 //! in every version, since stores keep them.
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -16,6 +15,7 @@ use crate::inputs::Inputs;
 use crate::instance::Instance;
 use crate::retrieval::Embeddings;
 use crate::spec::NodeSpec;
+use crate::wire::vectors as wire;
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -57,16 +57,8 @@ impl Embeddings for Hashing {
         texts: &'a [&'a str],
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
-        async move {
-            let mut vectors = Vec::with_capacity(texts.len());
-            for text in texts {
-                vectors.push(vector(text));
-                // Others on this thread have their turn between two texts.
-                tokio::task::yield_now().await;
-            }
-            Ok(vectors)
-        }
-        .boxed()
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        vectors(texts).boxed()
     }
 
     fn embed_query<'a>(
@@ -74,8 +66,15 @@ impl Embeddings for Hashing {
         text: &'a str,
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
-        ready(Ok(vector(text))).boxed()
+        let text = text.to_owned();
+        async move { wire::only(SPEC.name, vectors(vec![text]).await?) }.boxed()
     }
+}
+
+/// Computed off the arbiter, since a text may be a whole book.
+async fn vectors(texts: Vec<String>) -> Result<Vec<Vec<f32>>, NodeError> {
+    let work = move || texts.iter().map(|text| vector(text)).collect();
+    tokio::task::spawn_blocking(work).await.map_err(|_| NodeError::Cancelled)
 }
 
 /// A vector of length 1: signed counts of features, each at the place of its

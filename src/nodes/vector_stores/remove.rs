@@ -43,10 +43,8 @@ impl VectorStore {
             Selection::Ids(ids) => self.remove_ids(ids, &book, ctx).await,
             Selection::Filter(filter) => self.remove_matching(filter, &book, ctx).await,
             Selection::Origin(name) => {
-                let name = Origin::Request(name.as_str().into());
-                let Origin::Request(name) = book.scoped(&name) else { return Ok(0) };
-                let is_meant = |entry: &LedgerEntry| *name_of(entry) == *name;
-                self.remove_origins(is_meant, &book, ctx).await
+                let name = book.scoped_name(name);
+                self.remove_origins(|entry| name_of(entry) == name, &book, ctx).await
             }
             Selection::Everything => {
                 self.remove_origins(|entry| book.is_own(entry), &book, ctx).await

@@ -72,9 +72,9 @@ impl VectorStore {
         watch: &dyn UpsertWatch,
         ctx: &TurnCtx,
     ) -> Result<UpsertReport, NodeError> {
+        let book = Book::open(self, ctx)?;
         let progress = Progress::new(watch);
         let gathered = Gathered::load(self, options, &progress, ctx).await?;
-        let book = Book::open(self, ctx)?;
         let records = Records::of(self, ctx);
         let _lane = lane::enter(&book.identity, ctx).await?;
         book.recover(self.index.as_ref(), ctx).await?;

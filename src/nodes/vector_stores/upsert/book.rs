@@ -42,12 +42,16 @@ impl Book {
     }
 
     /// The name under which the ledger knows an origin of this chatflow.
-    pub(in crate::vector_stores) fn scoped(&self, origin: &Origin) -> Origin {
-        let scoped = |name: &str| format!("{}{name}", self.prefix).into();
+    pub(super) fn scoped(&self, origin: &Origin) -> Origin {
         match origin {
-            Origin::Chatflow(name) => Origin::Chatflow(scoped(name)),
-            Origin::Request(name) => Origin::Request(scoped(name)),
+            Origin::Chatflow(name) => Origin::Chatflow(self.scoped_name(name).into()),
+            Origin::Request(name) => Origin::Request(self.scoped_name(name).into()),
         }
+    }
+
+    /// The name alone.
+    pub(in crate::vector_stores) fn scoped_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// Whether an entry belongs to this chatflow.

@@ -141,13 +141,15 @@ impl Pages {
     ) -> Result<(Vec<Uuid>, Vec<LedgerEntry>), NodeError> {
         if !outdated.is_empty() {
             for entry in book.entries().await? {
-                let is_own = book.is_own(&entry);
-                if by_records && is_own {
+                if by_records && book.is_own(&entry) {
                     self.after.entry(entry.origin).or_insert(entry.chunks);
                 } else if !self.after.contains_key(&entry.origin) {
                     entry.chunks.iter().for_each(|id| _ = outdated.remove(id));
                 }
             }
+        }
+        if !by_records {
+            self.after.values().flatten().for_each(|id| _ = outdated.remove(id));
         }
         let mut entries = Vec::new();
         for (origin, mut chunks) in self.after {

@@ -166,7 +166,7 @@ async fn a_stale_chunk_stays_while_another_origin_or_chatflow_has_it() {
     bench.upsert().await;
 
     one.bring("a.txt", &["mine"]);
-    assert_eq!(bench.upsert().await.num_deleted, 0, "the second loader has it too");
+    assert_eq!(bench.upsert().await.num_deleted, 0, "the second loader brings it too");
 
     let first = bench.ctx.chatflow;
     bench.ctx.chatflow = ChatflowId::random();
@@ -177,6 +177,22 @@ async fn a_stale_chunk_stays_while_another_origin_or_chatflow_has_it() {
     }
     assert_eq!(bench.upsert().await.num_deleted, 0, "the other chatflow has them");
     assert_eq!(bench.index.texts(), ["mine", "shared"]);
+}
+
+#[tokio::test]
+async fn a_stale_chunk_stays_while_an_earlier_request_brought_it() {
+    let (own, request) = (flow_with(&["shared"]), FakeLoader::of_request("a.txt"));
+    request.bring("a.txt", &["shared"]);
+    let bench = Bench::new(&[&own, &request]);
+    bench.upsert().await;
+
+    own.bring("a.txt", &["new"]);
+    request.bring("a.txt", &["next"]);
+    let report = bench.upsert().await;
+
+    assert_eq!(counts(&report), [2, 0, 0, 0]);
+    assert_eq!(bench.index.texts(), ["new", "next", "shared"]);
+    assert_eq!(bench.ledger.n_chunks(&bench.identity()), 3);
 }
 
 #[tokio::test]

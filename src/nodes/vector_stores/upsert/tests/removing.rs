@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures::FutureExt;
 use parlor_schemas::ChatflowId;
 use serde_json::json;
 
@@ -25,7 +26,8 @@ async fn bench() -> Bench {
 }
 
 async fn remove(bench: &Bench, selection: Selection) -> u64 {
-    bench.store.remove(&selection, &bench.ctx).await.unwrap()
+    // Boxed, as an actor or a handler holds it.
+    bench.store.remove(&selection, &bench.ctx).boxed().await.unwrap()
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use crate::retention;
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
 
+/// The SQLite file of record managers, in the data folder.
+const RECORDS_FILE: &str = "records.sqlite";
 /// Seconds that running turns get after SIGTERM.
 const DRAIN_S: u64 = 30;
 
@@ -69,6 +71,7 @@ impl Application {
             blobs,
             egress: Guard::new(args.egress_allow.clone()),
             loader_roots: args.loader_roots.clone(),
+            records_file: data_dir.join(RECORDS_FILE),
         };
         let state = AppState {
             flows: FlowCache::new(

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
 use parlor_nodes::egress::Guard;
+use parlor_nodes::{NodeError, Services};
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
@@ -30,6 +30,8 @@ pub struct NodeServices {
     pub egress: Guard,
     /// Folders whose files loaders may read.
     pub loader_roots: Vec<PathBuf>,
+    /// The SQLite file of record managers.
+    pub records_file: PathBuf,
 }
 
 impl Services for NodeServices {
@@ -43,6 +45,10 @@ impl Services for NodeServices {
 
     fn egress(&self) -> Guard {
         self.egress.clone()
+    }
+
+    fn records_file(&self) -> Result<PathBuf, NodeError> {
+        Ok(self.records_file.clone())
     }
 
     fn loader_roots(&self) -> &[PathBuf] {

@@ -23,6 +23,7 @@ mod care;
 mod clients;
 mod crash;
 mod disk_full;
+mod embeddings;
 mod failures;
 mod failures_leaving;
 mod feedback;

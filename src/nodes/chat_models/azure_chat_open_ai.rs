@@ -35,22 +35,27 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed(DEPLOYMENT, Kind::Text),
         Param::closed(VERSION, Kind::Text),
     ],
-    credential: Some(&CredentialSpec {
-        kind: "azureOpenAIApi",
-        fields: &[
-            (KEY, Some("AZURE_OPENAI_API_KEY")),
-            (INSTANCE, Some("AZURE_OPENAI_API_INSTANCE_NAME")),
-            (DEPLOYMENT, Some("AZURE_OPENAI_API_DEPLOYMENT_NAME")),
-            (VERSION, Some("AZURE_OPENAI_API_VERSION")),
-        ],
-    }),
+    credential: Some(&CREDENTIAL),
     build,
+};
+
+/// The key, and where the deployment is.
+pub(crate) const CREDENTIAL: CredentialSpec = CredentialSpec {
+    kind: "azureOpenAIApi",
+    fields: &[
+        (KEY, Some("AZURE_OPENAI_API_KEY")),
+        (INSTANCE, Some("AZURE_OPENAI_API_INSTANCE_NAME")),
+        (DEPLOYMENT, Some("AZURE_OPENAI_API_DEPLOYMENT_NAME")),
+        (VERSION, Some("AZURE_OPENAI_API_VERSION")),
+    ],
 };
 
 const KEY: &str = "azureOpenAIApiKey";
 const INSTANCE: &str = "azureOpenAIApiInstanceName";
-const DEPLOYMENT: &str = "azureOpenAIApiDeploymentName";
-const VERSION: &str = "azureOpenAIApiVersion";
+/// The deployment, a name in the path.
+pub(crate) const DEPLOYMENT: &str = "azureOpenAIApiDeploymentName";
+/// The version of the API, a date.
+pub(crate) const VERSION: &str = "azureOpenAIApiVersion";
 
 /// From here on a stream can be asked for its usage; before, the request is
 /// refused. Versions are dates, and `preview` and `latest` come after all.
@@ -75,7 +80,7 @@ fn client(inputs: &Inputs) -> Result<OpenAi, NodeError> {
 /// instance (the rule of LangChain.js, whose base path ends before the
 /// deployment's name). An instance that is typed into the node is an address
 /// like any other; one that comes with the key may have the key.
-fn endpoint(inputs: &Inputs) -> Result<Endpoint, NodeError> {
+pub(crate) fn endpoint(inputs: &Inputs) -> Result<Endpoint, NodeError> {
     let deployments = |name| format!("https://{name}.openai.azure.com/openai/deployments");
     let typed = inputs.text("basepath");
     let in_instance = match typed {
@@ -93,7 +98,7 @@ fn endpoint(inputs: &Inputs) -> Result<Endpoint, NodeError> {
 
 /// A part of the address, from the node or from the credential. It must be a
 /// plain name, so that it cannot lead elsewhere.
-fn part(inputs: &Inputs, field: &str) -> Result<String, NodeError> {
+pub(crate) fn part(inputs: &Inputs, field: &str) -> Result<String, NodeError> {
     let text = match inputs.text(field) {
         Some(text) => text,
         None => inputs.secret(field)?,

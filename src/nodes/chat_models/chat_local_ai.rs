@@ -29,7 +29,8 @@ pub const SPEC: NodeSpec = NodeSpec {
     build,
 };
 
-const LOCALAI: Provider = Provider {
+/// A LocalAI at its usual address.
+pub(crate) const LOCALAI: Provider = Provider {
     title: "LocalAI",
     name: "localai",
     url: "http://localhost:8080/v1",

@@ -32,7 +32,8 @@ pub const SPEC: NodeSpec = NodeSpec {
     build,
 };
 
-const MISTRAL: Provider = Provider {
+/// Mistral AI itself.
+pub(crate) const MISTRAL: Provider = Provider {
     title: "Mistral AI",
     name: "mistral",
     url: "https://api.mistral.ai/v1",
@@ -53,7 +54,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 
 /// `overrideEndpoint` holds a server, to which the client library of Flowise
 /// adds the version; who typed the version too means the same.
-fn api_of(server: &str) -> String {
+pub(crate) fn api_of(server: &str) -> String {
     let server = server.trim_end_matches('/');
     format!("{}/v1", server.strip_suffix("/v1").unwrap_or(server))
 }

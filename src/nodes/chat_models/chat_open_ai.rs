@@ -42,7 +42,7 @@ pub const SPEC: NodeSpec = NodeSpec {
 };
 
 /// OpenAI itself.
-pub(super) const OPENAI: Provider = Provider {
+pub(crate) const OPENAI: Provider = Provider {
     title: "OpenAI",
     name: "openai",
     url: "https://api.openai.com/v1",

@@ -14,22 +14,22 @@ use crate::wire::openai::{Dialect, OpenAi, Settings, reasons};
 use crate::wire::{Endpoint, Key, timeout};
 
 /// A provider whose models are at one address.
-pub(super) struct Provider {
+pub(crate) struct Provider {
     /// Its name in error texts.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// Its name in [`crate::PROVIDERS`].
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its own address, up to `/chat/completions`.
-    pub(super) url: &'static str,
+    pub(crate) url: &'static str,
     /// The secret that holds the key.
-    pub(super) key: &'static str,
+    pub(crate) key: &'static str,
 }
 
 impl Provider {
     /// The client of a node; `address` is the input that holds an address
     /// typed into the node, if the node has one. The palette types a provider's
     /// own address into some nodes; that is nobody's choice, and counts as none.
-    pub(super) fn client(
+    pub(crate) fn client(
         &self,
         inputs: &Inputs,
         model: String,
@@ -48,7 +48,7 @@ impl Provider {
 }
 
 /// A client with the settings among the inputs.
-pub(super) fn client(
+pub(crate) fn client(
     inputs: &Inputs,
     title: &'static str,
     endpoint: Endpoint,

@@ -1,21 +1,21 @@
 //! Chat models: one node per provider, over the protocols of [`crate::wire`].
 
 mod bm25;
-mod compatible;
+pub(crate) mod compatible;
 mod passages;
 mod provider;
 
 mod aws_chat_bedrock;
-mod azure_chat_open_ai;
+pub(crate) mod azure_chat_open_ai;
 mod chat_anthropic;
 mod chat_deepseek;
 mod chat_fireworks;
 mod chat_google_generative_ai;
-mod chat_local_ai;
-mod chat_mistral_ai;
+pub(crate) mod chat_local_ai;
+pub(crate) mod chat_mistral_ai;
 mod chat_nvidia_nim;
 mod chat_ollama;
-mod chat_open_ai;
+pub(crate) mod chat_open_ai;
 mod chat_open_ai_custom;
 mod chat_open_router;
 mod chat_together_ai;

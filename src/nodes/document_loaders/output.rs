@@ -102,6 +102,10 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
     fn takes_what_it_finds(&self) -> bool {
         self.source.takes_what_it_finds()
     }
+
+    fn origin(&self) -> Option<&Origin> {
+        Some(&self.origin)
+    }
 }
 
 impl<S> Finished<S> {

@@ -1,6 +1,6 @@
 //! Flowise `postgresRecordManager`, version 1: a table of PostgreSQL that
 //! remembers which chunks of which source a vector store holds, as LangChain
-//! and Flowise make it. Its times are seconds; here they are milliseconds.
+//! and Flowise make it.
 
 mod table;
 
@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
+use super::settings::{self, Settings};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -30,10 +31,10 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("database", Kind::Text),
         Param::closed("port", Kind::Integer),
         Param::closed("ssl", Kind::Boolean),
-        Param::closed("tableName", Kind::Text),
-        Param::closed("namespace", Kind::Text),
-        Param::closed("cleanup", Kind::Choice(&["none", "incremental", "full"])),
-        Param::closed("sourceIdKey", Kind::Text),
+        settings::TABLE_NAME,
+        settings::NAMESPACE,
+        settings::CLEANUP,
+        settings::SOURCE_ID_KEY,
     ],
     credential: Some(&CredentialSpec {
         kind: "PostgresApi",
@@ -54,7 +55,6 @@ const VARIABLES: Variables = Variables {
     table: "POSTGRES_RECORDMANAGER_TABLE_NAME",
 };
 const DEFAULT_TABLE: &str = "upsertion_records";
-const DEFAULT_SOURCE_KEY: &str = "source";
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     Ok(Instance::RecordManager(Arc::new(PostgresRecords {
@@ -62,39 +62,26 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
             server: Server::read(inputs, &VARIABLES)?,
             table: VARIABLES.table(inputs, DEFAULT_TABLE)?,
         },
-        namespace: inputs.text("namespace"),
-        cleanup: cleanup(inputs)?,
-        source_id_key: inputs.text("sourceIdKey").unwrap_or_else(|| DEFAULT_SOURCE_KEY.to_owned()),
+        settings: Settings::read(inputs)?,
     })))
-}
-
-fn cleanup(inputs: &Inputs) -> Result<Cleanup, NodeError> {
-    match inputs.text("cleanup").as_deref() {
-        None | Some("none") => Ok(Cleanup::None),
-        Some("incremental") => Ok(Cleanup::Incremental),
-        Some("full") => Ok(Cleanup::Full),
-        Some(_) => Err(inputs.bad("cleanup", "must be none, incremental or full")),
-    }
 }
 
 struct PostgresRecords {
     records: Records,
-    namespace: Option<String>,
-    cleanup: Cleanup,
-    source_id_key: String,
+    settings: Settings,
 }
 
 impl RecordManager for PostgresRecords {
     fn cleanup(&self) -> Cleanup {
-        self.cleanup
+        self.settings.cleanup
     }
 
     fn source_id_key(&self) -> &str {
-        &self.source_id_key
+        &self.settings.source_id_key
     }
 
     fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.settings.namespace.as_deref()
     }
 
     fn now<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {

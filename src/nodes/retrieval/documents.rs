@@ -55,6 +55,12 @@ pub trait DocumentLoader: Send + Sync {
     fn takes_what_it_finds(&self) -> bool {
         false
     }
+
+    /// The origin of documents that name none of their own. An upsert asks, so
+    /// that a loader that has become empty loses its old chunks.
+    fn origin(&self) -> Option<&Origin> {
+        None
+    }
 }
 
 /// What a loader brought.

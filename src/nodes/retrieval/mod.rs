@@ -6,10 +6,14 @@ mod documents;
 mod records;
 mod vectors;
 
+#[cfg(test)]
+pub(crate) mod fakes;
+
 pub use documents::{
     Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, TextSplitter,
 };
 pub use records::{Cleanup, LedgerEntry, RecordManager, UpsertLedger};
+pub(crate) use vectors::check_vectors;
 pub use vectors::{
     Chunk, EmbeddedIndex, Embeddings, Hit, IndexShelf, IndexWriter, QueryKind, VectorIndex,
     VectorQuery,

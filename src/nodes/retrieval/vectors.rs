@@ -200,3 +200,29 @@ pub trait EmbeddedIndex: Send + Sync {
         query: &'a VectorQuery<'a>,
     ) -> BoxFuture<'a, Result<Vec<Hit>, NodeError>>;
 }
+
+/// The vectors that a provider sent for so many texts, if they can be used.
+///
+/// # Errors
+/// [`NodeError::UpstreamBroken`] for another number of vectors, an empty one,
+/// or one that is not finite.
+pub(crate) fn check_vectors(
+    provider: &str,
+    n_texts: usize,
+    vectors: Vec<Vec<f32>>,
+) -> Result<Vec<Vec<f32>>, NodeError> {
+    let broken =
+        |problem: String| NodeError::UpstreamBroken { provider: provider.to_owned(), problem };
+    if vectors.len() != n_texts {
+        return Err(broken(format!("sent {} vectors for {n_texts} texts", vectors.len())));
+    }
+    for vector in &vectors {
+        if vector.is_empty() {
+            return Err(broken("sent an empty vector".to_owned()));
+        }
+        if !vector.iter().all(|x| x.is_finite()) {
+            return Err(broken("sent a vector that holds no finite numbers".to_owned()));
+        }
+    }
+    Ok(vectors)
+}

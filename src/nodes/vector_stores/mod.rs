@@ -3,6 +3,9 @@
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
 //! writing ([`upsert`]) and searching ([`search`]) are the same for all.
 
+mod fill;
+mod mmr;
+mod remove;
 mod search;
 mod settings;
 mod upsert;
@@ -17,6 +20,9 @@ mod remote;
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
+pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
@@ -33,8 +39,6 @@ pub const NODES: &[&NodeSpec] = &[&chroma::SPEC, &pinecone::SPEC, &postgres::SPE
 pub struct VectorStore {
     /// Label and id of the node, for errors.
     pub title: String,
-    /// Name of the node.
-    pub node_name: &'static str,
     /// What Flowise appends to a record manager's namespace, after an
     /// underscore: the store's table, collection or namespace; nothing with `None`.
     pub records_name: Option<String>,
@@ -53,6 +57,8 @@ pub struct VectorStore {
     /// Whether it fills itself from its loaders before its first search
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
+    /// Set when it has filled itself.
+    pub filled: OnceCell<()>,
 }
 
 impl VectorStore {
@@ -69,7 +75,6 @@ impl VectorStore {
     ) -> Result<Self, NodeError> {
         Ok(Self {
             title: format!("{} ({})", inputs.label, inputs.id),
-            node_name,
             records_name: Some(node_name.to_owned()),
             index: Arc::new(index),
             embeddings: inputs.embeddings("embeddings")?,
@@ -78,6 +83,7 @@ impl VectorStore {
             search: SearchSettings::read(inputs, filter_input)?,
             by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
             fills_itself: false,
+            filled: OnceCell::new(),
         })
     }
 

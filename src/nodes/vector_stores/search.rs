@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{SearchKind, VectorStore};
+use super::{SearchKind, VectorStore, mmr};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Document, Hit, QueryKind, Retriever, VectorQuery};
@@ -12,13 +12,15 @@ impl VectorStore {
     /// The hits of a search as the node says, best first; `k` in place of its `topK`.
     ///
     /// # Errors
-    /// The embeddings' and the store's.
+    /// The embeddings' and the store's, and where it fills itself before its
+    /// first search those of an upsert.
     pub async fn hits(
         &self,
         query: &str,
         k: Option<usize>,
         ctx: &TurnCtx,
     ) -> Result<Vec<Hit>, NodeError> {
+        self.ensure_filled(ctx).await?;
         let k = k.unwrap_or(self.search.top_k).max(1);
         let vector = self.embeddings.embed_query(query, ctx).await?;
         let (fetched, kind, with_vectors) = match self.search.kind {
@@ -35,7 +37,11 @@ impl VectorStore {
             with_vectors,
             kind,
         };
-        self.index.query(&query, ctx).await
+        let hits = self.index.query(&query, ctx).await?;
+        match self.search.kind {
+            SearchKind::Mmr { lambda, .. } => mmr::choose(&self.title, &vector, hits, k, lambda),
+            SearchKind::Similarity | SearchKind::Hybrid => Ok(hits),
+        }
     }
 }
 

@@ -1,12 +1,30 @@
 //! One upsert: documents are loaded, cut, compared with what is there,
 //! embedded in batches and written; what is stale goes last.
 
+mod book;
+mod gather;
+mod ids;
+mod lane;
+mod plan;
+mod progress;
+mod records;
+mod report;
+mod write;
+
 use serde::Serialize;
 
+pub(super) use book::{AT_ONCE, Book, delete};
+pub(super) use lane::enter;
+pub(super) use records::Records;
+pub use report::UpsertReport;
+
+use self::gather::Gathered;
+use self::plan::Plan;
+use self::progress::Progress;
+use self::write::{Work, calm};
 use super::VectorStore;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::retrieval::{Document, LoadFailure};
 
 /// How an upsert is asked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,7 +39,7 @@ pub struct UpsertOptions {
 pub struct UpsertCounts {
     /// Files and pages read.
     pub files: usize,
-    /// Chunks that they were cut into; 0 until all are read.
+    /// Different chunks that they were cut into; 0 until all are read.
     pub chunks: usize,
     /// Of them, those that are there already.
     pub skipped: usize,
@@ -37,25 +55,9 @@ pub trait UpsertWatch: Send + Sync {
     fn progress(&self, counts: UpsertCounts);
 }
 
-/// What an upsert did.
-#[derive(Debug, Clone, Default)]
-pub struct UpsertReport {
-    /// Chunks that are new.
-    pub num_added: usize,
-    /// Chunks that were there and were written again.
-    pub num_updated: usize,
-    /// Chunks that were there and were left alone.
-    pub num_skipped: usize,
-    /// Stale chunks taken out.
-    pub num_deleted: usize,
-    /// Different chunks of this upsert.
-    pub total_keys: usize,
-    /// Whether a record manager is connected, whose counts a client expects.
-    pub has_records: bool,
-    /// The documents that were added.
-    pub added: Vec<Document>,
-    /// Files that could not be read.
-    pub failures: Vec<LoadFailure>,
+/// Nobody watches.
+impl UpsertWatch for () {
+    fn progress(&self, _counts: UpsertCounts) {}
 }
 
 impl VectorStore {
@@ -66,10 +68,60 @@ impl VectorStore {
     /// stays as it was.
     pub async fn upsert(
         &self,
-        _options: UpsertOptions,
-        _watch: &dyn UpsertWatch,
-        _ctx: &TurnCtx,
+        options: UpsertOptions,
+        watch: &dyn UpsertWatch,
+        ctx: &TurnCtx,
     ) -> Result<UpsertReport, NodeError> {
-        Err(NodeError::Unsupported(format!("{} cannot be filled yet", self.title)))
+        let book = Book::open(self, ctx)?;
+        let progress = Progress::new(watch);
+        let gathered = Gathered::load(self, options, &progress, ctx).await?;
+        let records = Records::of(self, ctx);
+        let _lane = lane::enter(&book.identity, ctx).await?;
+        book.recover(self.index.as_ref(), ctx).await?;
+        let plan = Plan::make(self, &gathered, &book, records.as_ref(), ctx).await?;
+        progress.note(|counts| {
+            counts.chunks = gathered.ids.len();
+            counts.skipped = gathered.ids.len() - plan.to_write.len();
+        });
+        Work::new(self, &gathered, &plan, &book, &progress, ctx).run().await?;
+        self.remember(gathered, plan, &book, records, &calm(ctx)).await
+    }
+
+    /// Tells the record manager and the ledger. The records come first: what
+    /// they miss is only written again, what the ledger misses is taken out.
+    async fn remember(
+        &self,
+        gathered: Gathered,
+        plan: Plan,
+        book: &Book,
+        records: Option<Records<'_>>,
+        ctx: &TurnCtx,
+    ) -> Result<UpsertReport, NodeError> {
+        let mut total_keys = gathered.ids.len();
+        if let Some(records) = &records {
+            let sources = plan.sources.into_iter();
+            let keys: Vec<_> = gathered.ids.iter().copied().zip(sources).collect();
+            records.note(&keys, ctx).await?;
+            records.forget(&plan.stale, ctx).await?;
+            total_keys = records.all(ctx).await?.len();
+        }
+        book.settle(plan.entries).await?;
+        if !plan.to_write.is_empty() {
+            book.note_embeddings(&self.embeddings.identity()).await?;
+        }
+        let mut documents: Vec<_> = gathered.documents.into_iter().map(Some).collect();
+        Ok(UpsertReport {
+            num_added: plan.n_added,
+            num_updated: plan.n_updated,
+            num_skipped: documents.len() - plan.to_write.len(),
+            num_deleted: plan.stale.len(),
+            total_keys,
+            has_records: records.is_some(),
+            added: plan.to_write.iter().filter_map(|at| documents[*at].take()).collect(),
+            failures: gathered.failures,
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod body;
 mod call_id;
+pub(crate) mod embeddings;
 mod reply;
 mod schema;
 

@@ -40,6 +40,8 @@ pub(crate) struct Call<'a> {
     silence: Duration,
     /// The time of the whole call.
     longest: Duration,
+    /// The most bytes of the reply.
+    largest: usize,
     /// What is cut out of error texts.
     secrets: &'a [String],
     budget: &'a RetryBudget,
@@ -78,9 +80,15 @@ impl<'a> Call<'a> {
             timeout,
             silence: MAX_SILENCE,
             longest: MAX_CALL,
+            largest: MAX_BODY_BYTES,
             secrets,
             budget: &BUDGET,
         }
+    }
+
+    /// The same call for a reply of at most so many MiB.
+    pub(crate) fn reading_up_to(self, mib: usize) -> Self {
+        Self { largest: mib << 20, ..self }
     }
 
     /// Sends what `build` makes, anew for each try.
@@ -197,7 +205,8 @@ impl Reply<'_> {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// As of [`Call::send`]; also when the reply grows beyond 32 MiB.
+    /// As of [`Call::send`]; also when the reply grows beyond 32 MiB,
+    /// or what [`Call::reading_up_to`] allows.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NodeError> {
         let call = self.call;
         let chunk = call.within(self.due, self.limit, self.response.chunk()).await?;
@@ -208,8 +217,9 @@ impl Reply<'_> {
             (self.due, self.limit) = (self.end, call.longest);
         }
         self.n_bytes += chunk.as_ref().map_or(0, Bytes::len);
-        if self.n_bytes > MAX_BODY_BYTES {
-            return Err(call.broken("sent an answer of more than 32 MiB"));
+        if self.n_bytes > call.largest {
+            let mib = call.largest >> 20;
+            return Err(call.broken(format!("sent an answer of more than {mib} MiB")));
         }
         Ok(chunk)
     }

@@ -4,7 +4,7 @@
 //! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
 //!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `uri`: names in a path; `sigv4`: signatures of AWS
+//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings
 //! - `rest`: JSON questions of a database's HTTP API; `postgres`: connections to PostgreSQL
 //! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
@@ -22,6 +22,7 @@ pub(crate) mod rest;
 pub(crate) mod sigv4;
 pub(crate) mod sse;
 pub(crate) mod uri;
+pub(crate) mod vectors;
 
 pub(crate) mod anthropic;
 pub(crate) mod bedrock;

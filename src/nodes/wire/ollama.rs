@@ -1,5 +1,6 @@
 //! Ollama's `/api/chat`: lines of JSON, no key.
 
+pub(crate) mod embeddings;
 mod reply;
 
 use reqwest::header::CONTENT_TYPE;

@@ -3,6 +3,7 @@
 mod body;
 mod content;
 mod dialect;
+pub(crate) mod embeddings;
 mod models;
 pub(crate) mod reply;
 

@@ -11,7 +11,6 @@ use crate::wire::postgres::{Lease, Parameter, Refusal, Row, Server, Type, quoted
 
 /// Keys of one statement.
 const MOST_KEYS: usize = 1_000;
-const MS_PER_SECOND: f64 = 1_000.0;
 
 /// A table and where it is.
 pub(super) struct Records {
@@ -25,9 +24,7 @@ impl Records {
         let statement = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8";
         let rows = self.server.lease(ctx).await?.query(statement, &[], ctx).await?;
         let seconds = rows.first().and_then(|row| row.try_get::<_, f64>(0).ok());
-        let seconds =
-            seconds.ok_or_else(|| crate::wire::postgres::broken("did not tell the time"))?;
-        Ok(seconds * MS_PER_SECOND)
+        seconds.ok_or_else(|| crate::wire::postgres::broken("did not tell the time"))
     }
 
     pub(super) async fn exist(
@@ -70,7 +67,6 @@ impl Records {
              ON CONFLICT (key, namespace) DO UPDATE SET updated_at = EXCLUDED.updated_at, \
              group_id = COALESCE(EXCLUDED.group_id, known.group_id)"
         );
-        let seconds = seen_at / MS_PER_SECOND;
         let mut lease = self.server.lease(ctx).await?;
         self.make(&mut lease, ctx).await?;
         for keys in keys.chunks(MOST_KEYS) {
@@ -78,7 +74,7 @@ impl Records {
             let sources: Vec<_> = keys.iter().map(|(_, source)| source.as_deref()).collect();
             let parameters: [Parameter; 4] = [
                 (&namespace, Type::TEXT),
-                (&seconds, Type::FLOAT8),
+                (&seen_at, Type::FLOAT8),
                 (&names, Type::TEXT_ARRAY),
                 (&sources, Type::TEXT_ARRAY),
             ];
@@ -96,7 +92,6 @@ impl Records {
     ) -> Result<Vec<Uuid>, NodeError> {
         let mut statement = format!("SELECT key FROM {} WHERE namespace = $1", quoted(&self.table));
         let mut parameters: Vec<Parameter> = vec![(&namespace, Type::TEXT)];
-        let before = before.map(|before| before / MS_PER_SECOND);
         if let Some(before) = &before {
             parameters.push((before, Type::FLOAT8));
             statement.push_str(&format!(" AND updated_at < ${}", parameters.len()));

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::{Bench, flow_with, store};
+use crate::retrieval::fakes::{FakeIndex, fault};
+use crate::vector_stores::SearchKind;
+
+fn filling(index: FakeIndex, texts: &[&str]) -> Bench {
+    let mut bench = Bench::on(index, &[&flow_with(texts)]);
+    bench.store.fills_itself = true;
+    bench
+}
+
+async fn found(bench: &Bench, query: &str) -> Vec<String> {
+    let hits = bench.store.hits(query, Some(1), &bench.ctx).await.unwrap();
+    hits.into_iter().map(|hit| hit.document.page_content).collect()
+}
+
+#[tokio::test]
+async fn a_store_fills_itself_once_before_its_first_searches() {
+    let bench = filling(FakeIndex::atomic(), &["one", "three"]);
+    let gate = Arc::new(Semaphore::new(0));
+    bench.index.behind(gate.clone());
+
+    let searches = join_all((0..5).map(|_| found(&bench, "three")));
+    let (results, ()) = futures::future::join(searches, async { gate.add_permits(9) }).await;
+
+    assert_eq!(results, vec![["three"]; 5]);
+    assert_eq!(bench.embeddings.take_calls(), 1, "one fill for all");
+}
+
+#[tokio::test]
+async fn a_store_that_was_filled_before_a_restart_embeds_nothing() {
+    let own = flow_with(&["one", "three"]);
+    let mut bench = Bench::new(&[&own]);
+    bench.upsert().await;
+    bench.embeddings.take_calls();
+    bench.store = store(&bench.index, &bench.embeddings, &[&own]);
+    bench.store.fills_itself = true;
+
+    assert_eq!(found(&bench, "one").await, ["one"]);
+
+    assert_eq!(bench.embeddings.take_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_fill_that_fails_is_told_and_tried_again() {
+    let bench = filling(FakeIndex::atomic(), &["one"]);
+    bench.embeddings.spoiling(|call, _| if call == 0 { Err(fault("embed")) } else { Ok(()) });
+
+    let error = bench.store.hits("one", None, &bench.ctx).await.unwrap_err();
+    assert_eq!(error.to_string(), "Fake failed: embed");
+
+    assert_eq!(found(&bench, "one").await, ["one"]);
+}
+
+#[tokio::test]
+async fn the_other_stores_are_filled_by_upserts_only() {
+    let bench = Bench::new(&[&flow_with(&["one"])]);
+
+    assert_eq!(found(&bench, "one").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_mmr_search_chooses_among_more_than_it_returns() {
+    let mut bench = filling(FakeIndex::atomic(), &["aaaa", "aaab", "zzzzzzzzzzzzzzzz"]);
+    bench.store.search.kind = SearchKind::Mmr { fetch_k: 3, lambda: 0.0 };
+
+    let hits = bench.store.hits("aaaa", Some(2), &bench.ctx).await.unwrap();
+
+    let texts: Vec<_> = hits.into_iter().map(|hit| hit.document.page_content).collect();
+    assert_eq!(texts, ["aaaa", "zzzzzzzzzzzzzzzz"]);
+}

@@ -12,7 +12,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
-use parlor_actors::{Limits, SupervisorHandle};
+use parlor_actors::{Limits, SupervisorHandle, UpsertLimits};
+use parlor_schemas::UpsertJob;
 
 use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
@@ -23,6 +24,7 @@ use crate::http::state::{AppState, StreamLimits};
 use crate::retention;
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
+use crate::upserts::{Upserts, recovery};
 
 /// Seconds that running turns get after SIGTERM.
 const DRAIN_S: u64 = 30;
@@ -33,6 +35,7 @@ pub struct Application {
     n_threads: usize,
     frame_ancestors: Option<HeaderValue>,
     state: web::Data<AppState>,
+    interrupted: Vec<UpsertJob>,
 }
 
 impl Application {
@@ -62,7 +65,10 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
-        let blobs = store.blobs().clone();
+        let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
+        let interrupted = upserts.mark_interrupted().await?;
+        let (blobs, ledger) = (store.blobs().clone(), store.chunk_ledger().clone());
+        let services = NodeServices::new(args.provider_urls.clone(), blobs, ledger);
         let state = AppState {
             flows: FlowCache::new(
                 store.clone(),
@@ -71,7 +77,8 @@ impl Application {
             ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
+            upserts,
+            services: Arc::new(services),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
@@ -88,6 +95,7 @@ impl Application {
             n_threads: args.n_threads(),
             frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
+            interrupted,
         })
     }
 
@@ -143,6 +151,8 @@ impl Application {
             server = server.listen(listener).context("the port cannot be listened on")?;
             // Not for the server of one command: that leaves everything as it is.
             actix_web::rt::spawn(retention::run(self.state.clone()));
+            let (state, interrupted) = (self.state.clone(), self.interrupted.clone());
+            actix_web::rt::spawn(async move { recovery::tidy(&state, interrupted).await });
         }
         Ok(server.run())
     }
@@ -150,6 +160,7 @@ impl Application {
     /// Stops the actors and closes the store: what was acknowledged is on disk.
     pub async fn close(self) {
         let _ = std::fs::remove_file(Self::socket_path(&self.data_dir));
+        self.state.upserts.stop().await;
         self.state.supervisor.stop();
         let store = self.state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;

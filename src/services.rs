@@ -1,13 +1,18 @@
 //! What the server lends to nodes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
+use parlor_nodes::retrieval::UpsertLedger;
+use parlor_nodes::{NodeError, Services};
+use parlor_schemas::ChatflowId;
 
+use crate::store::ChunkLedger;
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
+use crate::upserts::StoredLedger;
 
 /// Connecting to a provider may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,12 +27,19 @@ thread_local! {
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
     blobs: Blobs,
+    ledger: Arc<dyn UpsertLedger>,
 }
 
 impl NodeServices {
-    /// With the addresses that the operator set, and the uploaded files.
-    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
+    /// With the addresses that the operator set, the uploaded files, and the
+    /// record of upserts.
+    pub fn new(
+        provider_urls: impl IntoIterator<Item = (String, String)>,
+        blobs: Blobs,
+        ledger: ChunkLedger,
+    ) -> Self {
+        let provider_urls = provider_urls.into_iter().collect();
+        Self { provider_urls, blobs, ledger: Arc::new(StoredLedger(ledger)) }
     }
 }
 
@@ -38,6 +50,27 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn ledger(&self) -> Result<Arc<dyn UpsertLedger>, NodeError> {
+        Ok(self.ledger.clone())
+    }
+
+    fn chatflow_file<'a>(
+        &'a self,
+        chatflow: ChatflowId,
+        name: &'a str,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        let (blobs, name) = (self.blobs.clone(), BlobName::of_request(name));
+        let read = move || {
+            let found = blobs.read(&BlobFolder::of_chatflow(chatflow), &name.ok()?, most);
+            found.unwrap_or_else(|error| {
+                tracing::warn!("a file of a chatflow cannot be read: {error}");
+                None
+            })
+        };
+        Box::pin(async move { tokio::task::spawn_blocking(read).await.ok().flatten() })
     }
 
     fn stored_file<'a>(

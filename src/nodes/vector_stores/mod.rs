@@ -3,12 +3,14 @@
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
 //! writing ([`upsert`]) and searching ([`search`]) are the same for all.
 
+mod remove;
 mod search;
 mod settings;
 mod upsert;
 
 use std::sync::Arc;
 
+pub use remove::Removal;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 

@@ -27,7 +27,12 @@ pub struct Target {
 /// [`ErrorCode::BadRequest`] for anything else.
 pub fn stop_nodes(value: Option<&Value>) -> Result<Vec<String>, Fault> {
     let wrong = || bad("stopNodeId must be the id of a vector store node, or a list of ids");
-    let listed = match value {
+    // A form can bring a list as JSON text only.
+    let list: Option<Value> = value
+        .and_then(Value::as_str)
+        .filter(|text| text.trim_start().starts_with('['))
+        .and_then(|text| serde_json::from_str(text).ok());
+    let listed = match list.as_ref().or(value) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::String(id)) => vec![id.as_str()],
         Some(Value::Array(ids)) => {
@@ -158,6 +163,7 @@ mod tests {
         assert_eq!(chosen(&flow(&plain), json!("s_1")).unwrap(), ["s_1"]);
         let both = json!(["s_2", "s_0", "s_2"]);
         assert_eq!(chosen(&flow(&plain), both).unwrap(), ["s_2", "s_0"]);
+        assert_eq!(chosen(&flow(&plain), json!("[\"s_1\"]")).unwrap(), ["s_1"]);
         let one = flow(&[("s_0", json!("")), ("s_1", json!(true))]);
         assert_eq!(chosen(&one, json!(null)).unwrap(), ["s_1"]);
         assert_eq!(chosen(&one, json!("s_0")).unwrap(), ["s_0"]);

@@ -41,8 +41,8 @@ fn params(place: usize, node: &FlowNode, given: &Given<'_>) -> Vec<Value> {
         let param = node.data.input_params.iter().find(|param| param.name == name)?;
         let value = match taken(name) {
             Some(PlanInput::Files(files)) => json!(file_names(files)),
-            Some(_) => given_value(node, name, given.raw),
-            None => node.data.inputs.get(name)?.clone(),
+            Some(_) => without_content(param, given_value(node, name, given.raw)),
+            None => without_content(param, node.data.inputs.get(name)?.clone()),
         };
         row(param, value)
     });
@@ -58,11 +58,16 @@ fn row(param: &InputParam, value: Value) -> Option<Value> {
     if is_empty(&value) || is_reference(&value) || param.kind == "password" {
         return None;
     }
-    let value = match (param.kind.as_str(), value) {
-        ("file", Value::String(text)) => Value::String(names_in(&text)),
-        (_, value) => value,
-    };
     Some(json!({"label": param.label, "name": param.name, "type": param.kind, "value": value}))
+}
+
+/// A file is shown by its name.
+fn without_content(param: &InputParam, value: Value) -> Value {
+    match (param.kind.as_str(), value) {
+        ("file", Value::String(text)) => Value::String(names_in(&text)),
+        ("file", _) => Value::Null,
+        (_, value) => value,
+    }
 }
 
 /// What JavaScript takes for false.

@@ -21,7 +21,8 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, credentials,
-    feedback, files, key_import, leads, misc, nodes, prediction, row_import, variables, widget,
+    feedback, files, key_import, leads, misc, nodes, prediction, row_import,
+    upsert_history, upserts, variables, vector, widget,
 };
 
 /// Where the document is.
@@ -41,6 +42,7 @@ const CONTENT_POLICY: &str =
     // In the order of what most callers look for.
     tags(
         (name = "Predictions"),
+        (name = "Vectors"),
         (name = "Widget"),
         (name = "Messages"),
         (name = "Feedback"),
@@ -101,10 +103,20 @@ const CONTENT_POLICY: &str =
         nodes::list,
         prediction::external,
         prediction::internal,
+        upsert_history::all,
+        upsert_history::delete,
+        upsert_history::of_chatflow,
+        upserts::get,
+        upserts::list,
+        upserts::stop,
         variables::create,
         variables::delete,
         variables::list,
         variables::update,
+        vector::external,
+        vector::internal,
+        vector::removal::remove,
+        vector::without_id,
         widget::chatbot_config,
         widget::public_chatflow,
         widget::uploads,
@@ -212,6 +224,7 @@ fn operation<'d>(document: &'d mut openapi::OpenApi, entry: &Entry) -> Option<&'
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PUT" => item.put.as_mut(),
+        "PATCH" => item.patch.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }

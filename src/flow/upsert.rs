@@ -39,13 +39,23 @@ pub struct UpsertRequest {
 }
 
 /// A store that is ready to be filled.
-pub struct StoreUpsert {
+pub struct StoreStep {
     /// Id of its node.
     pub node_id: String,
     /// `flowData` of its row in the history.
     pub flow_data: Vec<Value>,
+    /// By what its actor is found.
+    pub store: Arc<str>,
+    /// What fills it.
+    pub runner: Box<dyn UpsertRunner>,
+}
+
+/// Fills a store.
+struct StoreUpsert {
     built: BuiltStore,
     options: UpsertOptions,
+    /// Files that no loader takes, where the caller allowed that.
+    left_out: Vec<UnreadFile>,
 }
 
 /// A vector store as a request sees it.
@@ -56,7 +66,7 @@ pub struct BuiltStore {
 }
 
 /// Binds a request to the stores that it fills. Every file must be taken by a
-/// loader of at least one of them.
+/// loader of at least one of them; a lenient caller's files by one of all.
 ///
 /// # Errors
 /// [`ErrorCode::BadRequest`] naming a file or a key; what a node says of its
@@ -66,7 +76,7 @@ pub async fn bind(
     targets: Vec<Target>,
     request: UpsertRequest,
     services: &Arc<dyn Services>,
-) -> Result<Vec<StoreUpsert>, Fault> {
+) -> Result<Vec<StoreStep>, Fault> {
     let mut bound = Vec::with_capacity(targets.len());
     let mut left: Option<Vec<String>> = None;
     for target in targets {
@@ -78,18 +88,24 @@ pub async fn bind(
         });
         bound.push((target, taken));
     }
-    if let Some(name) = left.unwrap_or_default().first() {
+    let left = left.unwrap_or_default();
+    let leaves_out = request.options.keep_going && left.len() < request.files.len();
+    if let (Some(name), false) = (left.first(), leaves_out) {
         return Err(untaken_file(name));
     }
+    let mut left_out: Vec<UnreadFile> = left.into_iter().map(untaken).collect();
     let mut ready = Vec::with_capacity(bound.len());
     for (target, taken) in bound {
         let ctx = context(flow.chatflow.id, &request.chat_id, &request.question, services);
         let given = Given { raw: &request.overrides, taken: &taken };
-        ready.push(StoreUpsert {
+        let built = build(flow, &target, &taken, ctx).await?;
+        // Told once, however many stores there are.
+        let left_out = std::mem::take(&mut left_out);
+        ready.push(StoreStep {
             flow_data: flow_data(&target.nodes, &given),
-            built: build(flow, &target, &taken, ctx).await?,
             node_id: target.id,
-            options: request.options,
+            store: built.identity(),
+            runner: Box::new(StoreUpsert { built, options: request.options, left_out }),
         });
     }
     Ok(ready)
@@ -141,6 +157,10 @@ fn untaken_file(name: &str) -> Fault {
     Fault::new(ErrorCode::BadRequest, message)
 }
 
+fn untaken(name: String) -> UnreadFile {
+    UnreadFile { name, problem: "is taken by no document loader of this chatflow".to_owned() }
+}
+
 fn context(
     chatflow: ChatflowId,
     chat_id: &ChatId,
@@ -186,13 +206,6 @@ impl BuiltStore {
     }
 }
 
-impl StoreUpsert {
-    /// By what its actor is found.
-    pub fn identity(&self) -> Arc<str> {
-        self.built.identity()
-    }
-}
-
 impl UpsertRunner for StoreUpsert {
     fn run(
         self: Box<Self>,
@@ -201,7 +214,10 @@ impl UpsertRunner for StoreUpsert {
     ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
         async move {
             let (store, ctx) = self.built.for_run(cancel);
-            Ok(reply(store.upsert(self.options, &Watch(progress), &ctx).await?))
+            let report = store.upsert(self.options, &Watch(progress), &ctx).await?;
+            let mut reply = reply(report);
+            reply.failures.extend(self.left_out);
+            Ok(reply)
         }
         .boxed_local()
     }

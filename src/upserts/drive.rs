@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Inner, JobEnd, Moment};
-use crate::flow::upsert::StoreUpsert;
+use crate::flow::upsert::StoreStep;
 use crate::store::interrupt;
 
 /// Bytes of `addedDocs` that a row keeps for repetitions and for who asks later.
@@ -24,7 +24,7 @@ const MAX_KEPT_DOCS: usize = 1 << 20;
 pub(super) struct Drive {
     pub(super) inner: Arc<Inner>,
     pub(super) job: UpsertJob,
-    pub(super) upserts: Vec<StoreUpsert>,
+    pub(super) steps: Vec<StoreStep>,
     pub(super) permit: UpsertPermit,
     pub(super) moments: watch::Sender<Moment>,
     pub(super) cancel: CancellationToken,
@@ -47,12 +47,10 @@ impl Drive {
 
     async fn run_all(&mut self) -> Result<UpsertReply, Fault> {
         let mut total = UpsertReply::default();
-        for mut upsert in std::mem::take(&mut self.upserts) {
-            let flow_data = std::mem::take(&mut upsert.flow_data);
-            let identity = upsert.identity();
-            let pending = self.inner.handle.upsert(&self.permit, identity, Box::new(upsert))?;
+        for step in std::mem::take(&mut self.steps) {
+            let pending = self.inner.handle.upsert(&self.permit, step.store, step.runner)?;
             let reply = self.follow(pending).await?;
-            self.remember(&reply, flow_data).await?;
+            self.remember(&reply, step.flow_data).await?;
             total.add(reply);
         }
         Ok(total)
@@ -82,7 +80,8 @@ impl Drive {
         result
     }
 
-    async fn remember(&self, reply: &UpsertReply, flow_data: Vec<Value>) -> Result<(), Fault> {
+    /// Exclusive, because runners need not be shared between threads.
+    async fn remember(&mut self, reply: &UpsertReply, flow_data: Vec<Value>) -> Result<(), Fault> {
         let row = UpsertRecord {
             id: Uuid::new_v4(),
             chatflowid: self.job.chatflow_id,

@@ -14,6 +14,8 @@ mod drive;
 mod job;
 mod ledger;
 pub mod recovery;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +33,7 @@ use uuid::Uuid;
 pub use job::{JobEnd, Moment, RunningJob};
 pub use ledger::StoredLedger;
 
-use crate::flow::upsert::StoreUpsert;
+use crate::flow::upsert::StoreStep;
 use crate::store::{Claim, Store};
 
 /// How long stopping waits for jobs that undo their work.
@@ -64,7 +66,7 @@ pub struct NewJob {
     /// The chat that its chunks belong to.
     pub chat_id: ChatId,
     /// The stores in order.
-    pub upserts: Vec<StoreUpsert>,
+    pub steps: Vec<StoreStep>,
     /// Its place among those of the server.
     pub permit: UpsertPermit,
     /// What a repetition of it is recognized by.
@@ -184,7 +186,7 @@ impl Inner {
             id: Uuid::new_v4(),
             chatflow_id: new.chatflow,
             chat_id: new.chat_id,
-            stop_node_ids: new.upserts.iter().map(|upsert| upsert.node_id.clone()).collect(),
+            stop_node_ids: new.steps.iter().map(|step| step.node_id.clone()).collect(),
             progress: UpsertProgress::default(),
             result: None,
             error: None,
@@ -205,7 +207,7 @@ impl Inner {
         let drive = drive::Drive {
             inner: self,
             job,
-            upserts: new.upserts,
+            steps: new.steps,
             permit: new.permit,
             moments: sender,
             cancel,

@@ -173,9 +173,9 @@ async fn bind(
     };
     let chosen = find_targets(state, &flow, wanted).await?;
     let permit = state.upserts.handle().admit()?;
-    let upserts = upsert::bind(&flow, chosen, request, &state.services).await?;
+    let steps = upsert::bind(&flow, chosen, request, &state.services).await?;
     let outlives_client = wish.is_async || repetition.is_some();
-    Ok(NewJob { chatflow: id, chat_id, upserts, permit, repetition, outlives_client })
+    Ok(NewJob { chatflow: id, chat_id, steps, permit, repetition, outlives_client })
 }
 
 /// The vector stores that are meant, compiled off the arbiter: a flow may hold

@@ -36,6 +36,7 @@ pub mod upsert_handle;
 
 pub use handle::{Limits, PendingTurn, Stats, SupervisorHandle};
 pub use ports::{
-    Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner, UpsertRunner,
+    Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
+    UpsertRunner,
 };
 pub use upsert_handle::{PendingUpsert, UpsertHandle, UpsertLimits, UpsertPermit};

@@ -48,7 +48,8 @@ impl UpsertDeskActor {
     fn forward(&mut self, upsert: StartUpsert) -> Result<(), (StartUpsert, Fault)> {
         let entry = self.store(&upsert.store);
         if let Some(seconds) = entry.gauge.budget.borrow().exhausted_for(Instant::now()) {
-            let message = "the upserts of this vector store failed several times in a row and are paused";
+            let message =
+                "the upserts of this vector store failed several times in a row and are paused";
             return Err((upsert, Fault::new(ErrorCode::Overloaded, message).retry_after(seconds)));
         }
         entry.gauge.begin();

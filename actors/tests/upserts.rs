@@ -154,10 +154,8 @@ fn a_full_queue_of_a_store_is_a_limit_and_a_full_house_an_overload() {
 #[test]
 fn a_panic_is_an_error_of_one_upsert_and_the_next_one_runs() {
     run(UpsertLimits::default(), |test| async move {
-        let [a, b] = [
-            test.upsert("store", "a", Script::Panic),
-            test.upsert("store", "b", Script::Finish),
-        ];
+        let [a, b] =
+            [test.upsert("store", "a", Script::Panic), test.upsert("store", "b", Script::Finish)];
         assert_eq!(code(a.await), ErrorCode::Internal);
         assert!(b.await.is_ok());
         for _ in 0..4 {

@@ -52,6 +52,7 @@ pub use time::Timestamp;
 pub use trace::TraceId;
 pub use turn::{Halves, NewTurn, Turn, TurnReply, Usage};
 pub use upsert::{
-    JobError, Repetition, UnreadFile, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply, UpsertState,
+    JobError, Repetition, UnreadFile, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply,
+    UpsertState,
 };
 pub use variable::{Variable, VariableType};

@@ -83,9 +83,8 @@ fn batches(args: &UpsertArgs) -> anyhow::Result<(Vec<Vec<Sized>>, Vec<Value>)> {
             }
             Err(error) => anyhow::bail!("{} {error}", path.display()),
         };
-        let is_full = |batch: &Vec<Sized>| {
-            batch.len() >= MAX_UPLOADS || n_bytes + length > MAX_BATCH_BYTES
-        };
+        let is_full =
+            |batch: &Vec<Sized>| batch.len() >= MAX_UPLOADS || n_bytes + length > MAX_BATCH_BYTES;
         if batches.last().is_none_or(is_full) {
             batches.push(Vec::new());
             n_bytes = 0;
@@ -236,8 +235,7 @@ mod tests {
     #[test]
     fn files_go_in_parts_and_those_that_are_none_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let files: Vec<PathBuf> =
-            (0..45).map(|n| folder.path().join(format!("{n}.txt"))).collect();
+        let files: Vec<PathBuf> = (0..45).map(|n| folder.path().join(format!("{n}.txt"))).collect();
         files.iter().for_each(|file| std::fs::write(file, "x").unwrap());
         let mut args = UpsertArgs {
             id: "x".into(),

@@ -72,7 +72,8 @@ pub fn choose(flow: &FlowData, wanted: &[String]) -> Result<Vec<usize>, Fault> {
         ([], _) => Err(bad("No vector node found")),
         (_, [at]) | ([at], _) => Ok(vec![*at]),
         _ => {
-            let message = "There are multiple vector nodes, please provide stopNodeId in body request";
+            let message =
+                "There are multiple vector nodes, please provide stopNodeId in body request";
             Err(bad(message))
         }
     }

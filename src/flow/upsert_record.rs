@@ -34,8 +34,7 @@ pub(super) fn flow_data(nodes: &[FlowNode], given: &Given<'_>) -> Vec<Value> {
 fn params(place: usize, node: &FlowNode, given: &Given<'_>) -> Vec<Value> {
     let taken = |name: &str| given.taken.inputs.get(&(place, name.to_owned()));
     let added = node.data.input_params.iter().map(|param| param.name.as_str());
-    let added =
-        added.filter(|name| !node.data.inputs.contains_key(*name) && taken(name).is_some());
+    let added = added.filter(|name| !node.data.inputs.contains_key(*name) && taken(name).is_some());
     let names = node.data.inputs.keys().map(String::as_str).chain(added);
     let shown = names.filter_map(|name| {
         let param = node.data.input_params.iter().find(|param| param.name == name)?;

@@ -21,8 +21,8 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, credentials,
-    feedback, files, key_import, leads, misc, nodes, prediction, row_import,
-    upsert_history, upserts, variables, vector, widget,
+    feedback, files, key_import, leads, misc, nodes, prediction, row_import, upsert_history,
+    upserts, variables, vector, widget,
 };
 
 /// Where the document is.

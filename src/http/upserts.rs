@@ -47,9 +47,7 @@ pub struct JobView {
 
 impl From<&UpsertJob> for JobView {
     fn from(job: &UpsertJob) -> Self {
-        let error = |error: &JobError| {
-            json!({"statusCode": status(error.code).as_u16(), "message": error.message})
-        };
+        let error = |error: &JobError| json!({"statusCode": status(error.code).as_u16(), "message": error.message});
         Self {
             id: job.id,
             chatflow_id: job.chatflow_id,
@@ -79,10 +77,7 @@ impl From<&UpsertJob> for JobView {
     ),
     responses((status = 200, description = "Jobs", body = Vec<JobView>))
 )]
-pub async fn list(
-    query: Query,
-    state: web::Data<AppState>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn list(query: Query, state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
     let (flows, rest): (Vec<_>, Vec<_>) =
         query.into_inner().into_iter().partition(|(name, _)| name == "chatflowId");
     let flow = match flows.as_slice() {
@@ -143,11 +138,7 @@ pub async fn stop(
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": u8::from(was_running)})))
 }
 
-async fn find(
-    request: &HttpRequest,
-    id: &str,
-    state: &AppState,
-) -> Result<UpsertJob, ApiError> {
+async fn find(request: &HttpRequest, id: &str, state: &AppState) -> Result<UpsertJob, ApiError> {
     let unknown = || ApiError::new(ErrorCode::NotFound, "there is no upsert with that id");
     let id = Uuid::try_parse(id).map_err(|_| unknown())?;
     let job = state.upserts.get(id)?.ok_or_else(unknown)?;

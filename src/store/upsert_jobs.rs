@@ -82,7 +82,8 @@ impl UpsertJobs {
         self.free_key(&job, now).await?;
         let earlier = Arc::new(Mutex::new(None));
         let found = earlier.clone();
-        let (id, body) = (job.id, job.repetition.as_ref().map(|repetition| repetition.body.clone()));
+        let (id, body) =
+            (job.id, job.repetition.as_ref().map(|repetition| repetition.body.clone()));
         let decide = move |table: &IndexedTable<UpsertJob>| {
             let same = job.repetition.as_ref().map(|repetition| table.of_message(repetition.key));
             let Some(same) = same.transpose()?.flatten() else { return Ok(Some(job)) };

@@ -85,9 +85,7 @@ pub async fn remove(
 fn from_query(name: &str, value: String) -> Result<Value, ApiError> {
     match name {
         "ids" => Ok(value.split(',').map(str::trim).collect()),
-        "filter" => {
-            serde_json::from_str(&value).map_err(|_| ApiError::bad("filter must be JSON"))
-        }
+        "filter" => serde_json::from_str(&value).map_err(|_| ApiError::bad("filter must be JSON")),
         "all" if value == "true" => Ok(Value::Bool(true)),
         _ => Ok(Value::String(value)),
     }
@@ -98,11 +96,7 @@ fn selection(fields: Map<String, Value>) -> Result<Removal, ApiError> {
     let mut fields = fields.into_iter();
     let (name, value) = fields.next().ok_or_else(|| ApiError::bad(none))?;
     if let Some((other, _)) = fields.next() {
-        let message = format!(
-            "{} and {} are two selectors; {none}",
-            shown(&name),
-            shown(&other)
-        );
+        let message = format!("{} and {} are two selectors; {none}", shown(&name), shown(&other));
         return Err(ApiError::bad(message));
     }
     let bad = |what: &str| ApiError::bad(format!("{name} must be {what}"));

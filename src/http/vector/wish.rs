@@ -104,9 +104,9 @@ mod tests {
     use super::*;
 
     fn wish(headers: &[(&'static str, &'static str)]) -> Result<Wish, ApiError> {
-        let request = headers.iter().fold(TestRequest::default(), |request, header| {
-            request.append_header(*header)
-        });
+        let request = headers
+            .iter()
+            .fold(TestRequest::default(), |request, header| request.append_header(*header));
         Wish::of(&request.to_http_request())
     }
 

@@ -105,7 +105,8 @@ impl Drive {
         let mut kept = answer.clone();
         let Some(docs) = answer.get("addedDocs").and_then(Value::as_array) else { return kept };
         let is_small = || json!(docs).to_string().len() <= MAX_KEPT_DOCS;
-        if !docs.is_empty() && !(self.keeps_answer && is_small()) {
+        let keeps = docs.is_empty() || (self.keeps_answer && is_small());
+        if !keeps {
             kept.insert("addedDocs".into(), json!([]));
             kept.insert("addedDocsOmitted".into(), json!(docs.len()));
         }

@@ -23,7 +23,7 @@ pub struct Moment {
 
 /// A job that runs. Unless it outlives its client, dropping this cancels it.
 pub struct RunningJob {
-    job: UpsertJob,
+    job: Box<UpsertJob>,
     moments: watch::Receiver<Moment>,
     _cancel: Option<DropGuard>,
 }
@@ -36,7 +36,7 @@ impl RunningJob {
         outlives_client: bool,
     ) -> Self {
         let guard = (!outlives_client).then(|| cancel.drop_guard());
-        Self { job, moments, _cancel: guard }
+        Self { job: Box::new(job), moments, _cancel: guard }
     }
 
     /// Its row as it was stored.

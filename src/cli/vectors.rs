@@ -43,7 +43,7 @@ struct Which {
     /// Chunks of a file, an address or a loader
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
-    /// All chunks
+    /// All that the chatflow put there
     #[arg(long)]
     all: bool,
 }

@@ -1,6 +1,7 @@
 //! Filling and emptying a vector store: binds the request to what fills the
 //! store, builds it, and hands it to the store's actor.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -8,7 +9,7 @@ use futures::future::{BoxFuture, LocalBoxFuture, ready};
 use parlor_actors::{Progress, UpsertRunner};
 use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::vector_stores::{
-    Removal, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
+    Selection, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
 };
 use parlor_nodes::{EventSink, Instance, Services, Transcript, TurnCtx};
 use parlor_schemas::{
@@ -16,6 +17,7 @@ use parlor_schemas::{
 };
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::build::Builder;
 use super::cache::ReadyFlow;
@@ -23,6 +25,9 @@ use super::overrides::{self, Overrides};
 use super::targets::Target;
 use super::uploads::FormFile;
 use super::upsert_record::{Given, flow_data};
+
+/// Chunks that an index is told to delete at once.
+const DELETED_AT_ONCE: usize = 1_000;
 
 /// What a request says to an upsert.
 pub struct UpsertRequest {
@@ -228,7 +233,7 @@ pub struct StoreRemoval {
     /// The store.
     pub built: BuiltStore,
     /// Which chunks.
-    pub selection: Removal,
+    pub selection: Selection,
 }
 
 impl UpsertRunner for StoreRemoval {
@@ -258,11 +263,17 @@ impl UpsertRunner for StoreTidying {
         async move {
             let (store, ctx) = self.0.for_run(cancel);
             let (ledger, identity) = (ctx.services.ledger()?, store.index.identity(&ctx));
-            let left = ledger.announced(&identity).await?;
-            let num_deleted = match left.as_slice() {
-                [] => 0,
-                left => store.index.delete(left, &ctx).await?,
-            };
+            let announced = ledger.announced(&identity).await?;
+            let entries = ledger.entries(&identity).await?;
+            // What was there before the upsert belongs to an origin.
+            let settled: HashSet<Uuid> =
+                entries.into_iter().flat_map(|entry| entry.chunks).collect();
+            let left: Vec<Uuid> =
+                announced.into_iter().filter(|id| !settled.contains(id)).collect();
+            let mut num_deleted = 0;
+            for left in left.chunks(DELETED_AT_ONCE) {
+                num_deleted += store.index.delete(left, &ctx).await?;
+            }
             ledger.settle(&identity, Vec::new()).await?;
             Ok(UpsertReply { num_deleted, ..UpsertReply::default() })
         }

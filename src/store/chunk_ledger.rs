@@ -3,8 +3,8 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `o` store(16) origin(16) [part(2)] | ids of the origin's chunks, 16 bytes each |
-//! | `a` store(16) announcement(16) [part(2)] | ids about to be written |
+//! | `o` store(16) origin(16) [part(2)] | length(4) of the origin, it, and ids of its chunks |
+//! | `a` store(16) announcement(16) [part(2)] | length(4) of nothing, and ids about to be written |
 //!
 //! Stores and origins are texts of any length, so their hashes stand in the
 //! keys. The actor of a store alone writes its rows, so nothing is locked.
@@ -55,9 +55,18 @@ impl ChunkLedger {
         off_arbiter(move || {
             let tree = disk.tree(TREE)?;
             let head = tree.get(key).map_err(StoreError::read)?;
-            head.map_or_else(|| Ok(Vec::new()), |head| ids(&tree, &key, &head))
+            let row = head.map(|head| row(&tree, &key, &head)).transpose()?;
+            Ok(row.map(|(_, chunks)| chunks).unwrap_or_default())
         })
         .await
+    }
+
+    /// Every origin with its chunks.
+    ///
+    /// # Errors
+    /// Those of reading a row.
+    pub async fn entries(&self, store: &str) -> Result<Vec<(String, Vec<Uuid>)>, StoreError> {
+        self.rows(prefix(ORIGIN, store)).await
     }
 
     /// Notes ids that are about to be written.
@@ -67,7 +76,7 @@ impl ChunkLedger {
     pub async fn announce(&self, store: &str, chunks: &[Uuid]) -> Result<(), StoreError> {
         let key = key(ANNOUNCED, store, Uuid::new_v4().into_bytes());
         let mut changes = Changes::new();
-        put(&mut changes, &key, chunks)?;
+        put(&mut changes, &key, "", chunks)?;
         self.write(changes).await
     }
 
@@ -76,15 +85,20 @@ impl ChunkLedger {
     /// # Errors
     /// Those of reading a row.
     pub async fn announced(&self, store: &str) -> Result<Vec<Uuid>, StoreError> {
-        let (disk, prefix) = (self.disk.clone(), prefix(ANNOUNCED, store));
+        let rows = self.rows(prefix(ANNOUNCED, store)).await?;
+        Ok(rows.into_iter().flat_map(|(_, chunks)| chunks).collect())
+    }
+
+    async fn rows(&self, prefix: Vec<u8>) -> Result<Vec<(String, Vec<Uuid>)>, StoreError> {
+        let disk = self.disk.clone();
         off_arbiter(move || {
             let tree = disk.tree(TREE)?;
             let mut found = Vec::new();
-            for row in tree.scan_prefix(prefix) {
-                let (key, head) = row.map_err(StoreError::read)?;
+            for met in tree.scan_prefix(prefix) {
+                let (key, head) = met.map_err(StoreError::read)?;
                 // Longer keys are the parts of long rows.
                 if let Ok(key) = Key::try_from(key.as_ref()) {
-                    found.extend(ids(&tree, &key, &head)?);
+                    found.push(row(&tree, &key, &head)?);
                 }
             }
             Ok(found)
@@ -110,7 +124,7 @@ impl ChunkLedger {
                 let key = key(ORIGIN, &store, hash(&origin));
                 changes.extend(removal(&tree, &key)?);
                 if !chunks.is_empty() {
-                    put(&mut changes, &key, &chunks)?;
+                    put(&mut changes, &key, &origin, &chunks)?;
                 }
             }
             Ok(changes)
@@ -147,8 +161,12 @@ fn part_key(key: &Key, number: u16) -> Vec<u8> {
     [key.as_slice(), &number.to_be_bytes()].concat()
 }
 
-fn put(changes: &mut Changes, key: &Key, chunks: &[Uuid]) -> Result<(), StoreError> {
-    let payload: Vec<u8> = chunks.iter().flat_map(|id| id.into_bytes()).collect();
+fn put(changes: &mut Changes, key: &Key, origin: &str, chunks: &[Uuid]) -> Result<(), StoreError> {
+    // A longer one is refused by the length of the whole.
+    let length = u32::try_from(origin.len()).unwrap_or(u32::MAX);
+    let mut payload = length.to_be_bytes().to_vec();
+    payload.extend_from_slice(origin.as_bytes());
+    payload.extend(chunks.iter().flat_map(|id| id.into_bytes()));
     let parcel = parcel::seal(VERSION, key, &payload)?;
     changes.push((key.to_vec(), Some(parcel.head)));
     let parts = (0..).zip(parcel.rest);
@@ -161,12 +179,18 @@ fn removal(tree: &sled::Tree, prefix: &[u8]) -> Result<Changes, StoreError> {
     Ok(keys.map_err(StoreError::read)?.iter().map(|key| (key.to_vec(), None)).collect())
 }
 
-fn ids(tree: &sled::Tree, key: &Key, head: &[u8]) -> Result<Vec<Uuid>, StoreError> {
+fn row(tree: &sled::Tree, key: &Key, head: &[u8]) -> Result<(String, Vec<Uuid>), StoreError> {
     let what = || "the record of a vector store's chunks".to_owned();
     let damaged = |why| StoreError::DamagedRecord { what: what(), why };
     let payload = open(tree, key, head)?.map_err(damaged)?;
-    let ids = payload.chunks(ID_BYTES).map(Uuid::from_slice).collect::<Result<_, _>>();
-    ids.map_err(|_| damaged("its length is wrong"))
+    read(&payload).ok_or_else(|| damaged("it cannot be read"))
+}
+
+fn read(payload: &[u8]) -> Option<(String, Vec<Uuid>)> {
+    let (length, rest) = payload.split_first_chunk()?;
+    let (origin, ids) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let ids = ids.chunks(ID_BYTES).map(|id| Uuid::from_slice(id).ok()).collect::<Option<_>>()?;
+    Some((String::from_utf8(origin.to_vec()).ok()?, ids))
 }
 
 fn open(

@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::store::{ChunkLedger, StoreError};
 
+const CHATFLOW: &str = "chatflow:";
+const REQUEST: &str = "request:";
+
 /// The ledger in the store.
 pub struct StoredLedger(pub ChunkLedger);
 
@@ -18,6 +21,19 @@ impl UpsertLedger for StoredLedger {
         origin: &'a Origin,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
         async move { self.0.chunks(identity, &name(origin)).await.map_err(failed) }.boxed()
+    }
+
+    fn entries<'a>(
+        &'a self,
+        identity: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>> {
+        async move {
+            let found = self.0.entries(identity).await.map_err(failed)?;
+            let entry =
+                |(name, chunks): (String, _)| Some(LedgerEntry { origin: origin(&name)?, chunks });
+            Ok(found.into_iter().filter_map(entry).collect())
+        }
+        .boxed()
     }
 
     fn announce<'a>(
@@ -46,11 +62,32 @@ impl UpsertLedger for StoredLedger {
 /// A text for each origin; the two kinds share none.
 fn name(origin: &Origin) -> String {
     match origin {
-        Origin::Chatflow(id) => format!("chatflow:{id}"),
-        Origin::Request(name) => format!("request:{name}"),
+        Origin::Chatflow(id) => format!("{CHATFLOW}{id}"),
+        Origin::Request(name) => format!("{REQUEST}{name}"),
     }
+}
+
+/// The origin of a text that [`name`] made.
+fn origin(name: &str) -> Option<Origin> {
+    let chatflow = name.strip_prefix(CHATFLOW).map(|id| Origin::Chatflow(id.into()));
+    chatflow.or_else(|| Some(Origin::Request(name.strip_prefix(REQUEST)?.into())))
 }
 
 fn failed(error: StoreError) -> NodeError {
     NodeError::History(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_comes_back_as_it_went_and_the_two_kinds_share_no_name() {
+        for id in ["", "request:a", "a/b.txt"] {
+            for kind in [Origin::Chatflow(id.into()), Origin::Request(id.into())] {
+                assert_eq!(origin(&name(&kind)), Some(kind));
+            }
+        }
+        assert_eq!(origin("other"), None);
+    }
 }

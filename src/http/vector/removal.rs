@@ -2,7 +2,7 @@
 //! selector. What cannot be understood deletes nothing.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_nodes::vector_stores::Removal;
+use parlor_nodes::vector_stores::Selection;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ const MAX_ORIGIN_BYTES: usize = 2_048;
 /// Which chunks are deleted; exactly one of the last four.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct Selection {
+pub struct Selectors {
     /// The vector store by the id of its node, where the chatflow has several.
     pub stop_node_id: Option<String>,
     /// Chunks by their ids.
@@ -35,7 +35,7 @@ pub struct Selection {
     pub filter: Option<Map<String, Value>>,
     /// Chunks of a file, an address or a loader, by its name.
     pub origin: Option<String>,
-    /// All chunks: `true`.
+    /// All that this chatflow put there: `true`.
     pub all: Option<bool>,
 }
 
@@ -48,7 +48,7 @@ pub struct Selection {
 #[utoipa::path(
     delete, path = "/api/v1/vector/{id}", tag = "Vectors",
     params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
-    request_body = Option<Selection>,
+    request_body = Option<Selectors>,
     responses((status = 200, description = "How many are gone", body = Deleted))
 )]
 pub async fn remove(
@@ -91,7 +91,7 @@ fn from_query(name: &str, value: String) -> Result<Value, ApiError> {
     }
 }
 
-fn selection(fields: Map<String, Value>) -> Result<Removal, ApiError> {
+fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
     let none = "name what to delete: one of ids, filter, origin, or all: true";
     let mut fields = fields.into_iter();
     let (name, value) = fields.next().ok_or_else(|| ApiError::bad(none))?;
@@ -104,21 +104,21 @@ fn selection(fields: Map<String, Value>) -> Result<Removal, ApiError> {
         ("ids", Value::Array(ids)) if (1..=MAX_IDS).contains(&ids.len()) => {
             let id = |id: &Value| Uuid::try_parse(id.as_str()?).ok();
             let ids: Option<Vec<Uuid>> = ids.iter().map(id).collect();
-            ids.map(Removal::Ids).ok_or_else(|| bad("a list of UUIDs"))
+            ids.map(Selection::Ids).ok_or_else(|| bad("a list of UUIDs"))
         }
         ("ids", _) => Err(bad(&format!("a list of 1 to {MAX_IDS} UUIDs"))),
         ("filter", Value::Object(filter)) if !filter.is_empty() => {
-            Ok(Removal::Filter(Value::Object(filter)))
+            Ok(Selection::Filter(Value::Object(filter)))
         }
         ("filter", _) => Err(bad("an object that is not empty")),
         ("origin", Value::String(origin)) => match origin.trim() {
             origin if origin.is_empty() || origin.len() > MAX_ORIGIN_BYTES => {
                 Err(bad(&format!("a name of 1 to {MAX_ORIGIN_BYTES} bytes")))
             }
-            origin => Ok(Removal::Origin(origin.to_owned())),
+            origin => Ok(Selection::Origin(origin.to_owned())),
         },
         ("origin", _) => Err(bad("a text")),
-        ("all", Value::Bool(true)) => Ok(Removal::Everything),
+        ("all", Value::Bool(true)) => Ok(Selection::Everything),
         ("all", _) => Err(bad("true")),
         (other, _) => Err(ApiError::bad(format!("{} selects nothing; {none}", shown(other)))),
     }
@@ -132,7 +132,7 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(body: Value) -> Result<Removal, String> {
+    fn read(body: Value) -> Result<Selection, String> {
         let Value::Object(fields) = body else { panic!("an object") };
         selection(fields).map_err(|error| error.0.message)
     }
@@ -141,10 +141,10 @@ mod tests {
     fn exactly_one_selector_is_taken() {
         let id = Uuid::from_u128(7);
         let cases = [
-            (json!({"ids": [id]}), Removal::Ids(vec![id])),
-            (json!({"filter": {"source": "a"}}), Removal::Filter(json!({"source": "a"}))),
-            (json!({"origin": " a.txt "}), Removal::Origin("a.txt".into())),
-            (json!({"all": true}), Removal::Everything),
+            (json!({"ids": [id]}), Selection::Ids(vec![id])),
+            (json!({"filter": {"source": "a"}}), Selection::Filter(json!({"source": "a"}))),
+            (json!({"origin": " a.txt "}), Selection::Origin("a.txt".into())),
+            (json!({"all": true}), Selection::Everything),
         ];
         for (body, expected) in cases {
             assert_eq!(read(body).unwrap(), expected);

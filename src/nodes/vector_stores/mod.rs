@@ -10,7 +10,7 @@ mod upsert;
 
 use std::sync::Arc;
 
-pub use remove::Removal;
+pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 

@@ -7,16 +7,16 @@ use super::VectorStore;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 
-/// Which chunks are taken out.
+/// Which chunks.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Removal {
+pub enum Selection {
     /// Those with these ids.
     Ids(Vec<Uuid>),
     /// Those whose metadata match a filter in the store's own language.
     Filter(Value),
     /// Those of a file, an address or a loader.
     Origin(String),
-    /// All.
+    /// All that this chatflow put there.
     Everything,
 }
 
@@ -25,7 +25,7 @@ impl VectorStore {
     ///
     /// # Errors
     /// The store's, and [`NodeError::BadRequest`] for a filter that cannot be read.
-    pub async fn remove(&self, _selection: &Removal, _ctx: &TurnCtx) -> Result<u64, NodeError> {
+    pub async fn remove(&self, _selection: &Selection, _ctx: &TurnCtx) -> Result<u64, NodeError> {
         Err(NodeError::Unsupported(format!("{} cannot be emptied yet", self.title)))
     }
 }

@@ -164,6 +164,10 @@ async fn chunks_are_found_by_store_and_origin_and_announced_ids_wait_to_be_settl
     assert_eq!(ledger.announced("s10").await.unwrap(), ids[..1]);
     assert_eq!(ledger.chunks("s1", "a").await.unwrap(), ids);
     assert!(ledger.chunks("s10", "a").await.unwrap().is_empty());
+    let mut entries = ledger.entries("s1").await.unwrap();
+    entries.sort_unstable();
+    assert_eq!(entries, [("a".to_owned(), ids.clone()), ("b".to_owned(), ids[..2].to_vec())]);
+    assert!(ledger.entries("s10").await.unwrap().is_empty());
     assert!(store.history().verify().await.unwrap().is_clean());
 
     ledger.settle("s1", vec![("a".to_owned(), Vec::new())]).await.unwrap();

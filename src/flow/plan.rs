@@ -95,33 +95,32 @@ impl From<&PlanError> for Fault {
 pub fn compile(flow: &FlowData, bind: &BindSecrets<'_>) -> Result<Plan, PlanError> {
     let graph = Graph::new(flow)?;
     let ending = graph.ending()?;
+    let order = graph.order(ending)?;
     let memory = graph.memory();
     Ok(Plan {
         can_stream: graph::can_stream(flow, &flow.nodes[ending]),
         memory_type: memory.map(|node| node.data.label.clone()).unwrap_or_default(),
         typed_session: memory.and_then(typed_session),
-        ..compile_to(flow, &graph, ending, bind)?
+        ..compile_nodes(flow, &order, bind)?
     })
 }
 
-/// Compiles what a node depends on, and it: what hangs on it is left out.
+/// Compiles some nodes of a flow: dependencies first, the node to run last.
 ///
 /// # Errors
-/// [`PlanError`] naming the nodes.
-pub fn compile_to(
+/// [`PlanError::Unsupported`] naming the nodes.
+pub fn compile_nodes(
     flow: &FlowData,
-    graph: &Graph<'_>,
-    last: usize,
+    order: &[usize],
     bind: &BindSecrets<'_>,
 ) -> Result<Plan, PlanError> {
-    let order = graph.order(last)?;
     let missing = unsupported(order.iter().map(|&at| &flow.nodes[at]));
     if !missing.is_empty() {
         return Err(PlanError::Unsupported(missing));
     }
     let place = |id: &str| order.iter().position(|&at| flow.nodes[at].id == id);
     let mut plan = Plan { nodes: Vec::with_capacity(order.len()), ..Plan::default() };
-    for &at in &order {
+    for &at in order {
         plan.nodes.extend(plan_node(&flow.nodes[at], &place, bind));
     }
     for at in 0..plan.nodes.len() {

@@ -8,7 +8,7 @@ use parlor_schemas::{ErrorCode, Fault};
 use serde_json::Value;
 
 use super::graph::{Graph, title};
-use super::plan::{BindSecrets, Plan, PlanError, compile_to};
+use super::plan::{BindSecrets, Plan, PlanError, compile_nodes};
 
 /// A vector store that is to be filled.
 pub struct Target {
@@ -90,7 +90,8 @@ pub fn compile(
 ) -> Result<Vec<Target>, Fault> {
     let graph = Graph::new(flow).map_err(|error| Fault::from(&PlanError::from(error)))?;
     let target = |at: usize| {
-        let plan = compile_to(flow, &graph, at, bind)?;
+        // What hangs on the store is left out.
+        let plan = compile_nodes(flow, &graph.order(at)?, bind)?;
         let saved = |id: &str| graph.find(id).map(|at| flow.nodes[at].clone());
         let nodes = plan.nodes.iter().filter_map(|node| saved(&node.id)).collect();
         Ok(Target { id: flow.nodes[at].id.clone(), nodes, plan: Arc::new(plan) })

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use parlor_schemas::{Fault, Timestamp, UpsertJob};
 
 use super::Upserts;
-use crate::flow::upsert::{self, StoreTidying};
+use crate::flow::upsert;
+use crate::flow::upsert_work::StoreTidying;
 use crate::http::state::AppState;
 use crate::store::StoreError;
 

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::flow::targets;
-use crate::flow::upsert::{self, StoreRemoval};
+use crate::flow::upsert;
+use crate::flow::upsert_work::StoreRemoval;
 use crate::http::body;
 use crate::http::chatflows::{self, object};
 use crate::http::error::ApiError;

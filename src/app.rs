@@ -12,8 +12,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
-use parlor_actors::{Limits, SupervisorHandle};
+use parlor_actors::{Limits, SupervisorHandle, UpsertLimits};
 use parlor_nodes::egress::Guard;
+use parlor_schemas::UpsertJob;
 
 use crate::config::ServeArgs;
 use crate::flow::cache::FlowCache;
@@ -24,6 +25,7 @@ use crate::http::state::{AppState, StreamLimits};
 use crate::retention;
 use crate::services::NodeServices;
 use crate::store::{Store, StoreOptions};
+use crate::upserts::{StoredLedger, Upserts, recovery};
 
 /// The SQLite file of record managers, in the data folder.
 const RECORDS_FILE: &str = "records.sqlite";
@@ -36,6 +38,7 @@ pub struct Application {
     n_threads: usize,
     frame_ancestors: Option<HeaderValue>,
     state: web::Data<AppState>,
+    interrupted: Vec<UpsertJob>,
 }
 
 impl Application {
@@ -65,10 +68,12 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
-        let blobs = store.blobs().clone();
+        let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
+        let interrupted = upserts.mark_interrupted().await?;
         let services = NodeServices {
             provider_urls: args.provider_urls.iter().cloned().collect(),
-            blobs,
+            blobs: store.blobs().clone(),
+            ledger: Arc::new(StoredLedger(store.chunk_ledger().clone())),
             egress: Guard::new(args.egress_allow.clone()),
             loader_roots: args.loader_roots.clone(),
             records_file: data_dir.join(RECORDS_FILE),
@@ -81,6 +86,7 @@ impl Application {
             ),
             store,
             supervisor,
+            upserts,
             services: Arc::new(services),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
@@ -98,6 +104,7 @@ impl Application {
             n_threads: args.n_threads(),
             frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
+            interrupted,
         })
     }
 
@@ -153,6 +160,8 @@ impl Application {
             server = server.listen(listener).context("the port cannot be listened on")?;
             // Not for the server of one command: that leaves everything as it is.
             actix_web::rt::spawn(retention::run(self.state.clone()));
+            let (state, interrupted) = (self.state.clone(), self.interrupted.clone());
+            actix_web::rt::spawn(async move { recovery::tidy(&state, interrupted).await });
         }
         Ok(server.run())
     }
@@ -160,6 +169,7 @@ impl Application {
     /// Stops the actors and closes the store: what was acknowledged is on disk.
     pub async fn close(self) {
         let _ = std::fs::remove_file(Self::socket_path(&self.data_dir));
+        self.state.upserts.stop().await;
         self.state.supervisor.stop();
         let store = self.state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;

@@ -7,6 +7,7 @@
 //! - [`flow`]: exported JSON -> compiled plan -> run
 //! - [`store`]: message history, chatflows, keys and credentials in sled
 //! - [`retention`]: deletes what is older than its chatflow keeps
+//! - [`upserts`]: the jobs that fill vector stores
 //! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
 
 pub mod app;
@@ -19,3 +20,4 @@ pub mod retention;
 pub mod services;
 pub mod store;
 pub mod telemetry;
+pub mod upserts;

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_nodes::ctx::StoredFile;
 use parlor_nodes::egress::Guard;
+use parlor_nodes::retrieval::UpsertLedger;
 use parlor_nodes::{NodeError, Services};
+use parlor_schemas::ChatflowId;
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
@@ -26,6 +29,8 @@ pub struct NodeServices {
     pub provider_urls: HashMap<String, String>,
     /// The uploaded files.
     pub blobs: Blobs,
+    /// What is remembered of upserts.
+    pub ledger: Arc<dyn UpsertLedger>,
     /// Fetches what others steer, but for what the operator opens.
     pub egress: Guard,
     /// Folders whose files loaders may read.
@@ -43,6 +48,10 @@ impl Services for NodeServices {
         self.provider_urls.get(provider).cloned()
     }
 
+    fn ledger(&self) -> Result<Arc<dyn UpsertLedger>, NodeError> {
+        Ok(self.ledger.clone())
+    }
+
     fn egress(&self) -> Guard {
         self.egress.clone()
     }
@@ -53,6 +62,23 @@ impl Services for NodeServices {
 
     fn loader_roots(&self) -> &[PathBuf] {
         &self.loader_roots
+    }
+
+    fn chatflow_file<'a>(
+        &'a self,
+        chatflow: ChatflowId,
+        name: &'a str,
+        most: usize,
+    ) -> BoxFuture<'a, Option<Vec<u8>>> {
+        let (blobs, name) = (self.blobs.clone(), BlobName::of_request(name));
+        let read = move || {
+            let found = blobs.read(&BlobFolder::of_chatflow(chatflow), &name.ok()?, most);
+            found.unwrap_or_else(|error| {
+                tracing::warn!("a file of a chatflow cannot be read: {error}");
+                None
+            })
+        };
+        Box::pin(async move { tokio::task::spawn_blocking(read).await.ok().flatten() })
     }
 
     fn stored_file<'a>(

@@ -1,4 +1,5 @@
-//! The actors of Parlor: a sharded supervisor, and one actor per conversation.
+//! The actors of Parlor: a sharded supervisor, and one actor per conversation,
+//! and one per vector store that is being filled.
 //!
 //! They drive ports and know neither HTTP nor a node nor sled.
 //!
@@ -11,6 +12,8 @@
 //! - `step`: one piece of a session's work, as a future
 //! - `running`: the turns of each chat, to be aborted
 //! - `memory`: the bounded end of a conversation
+//! - [`upsert_handle`]: the way in for upserts; `upsert_desk` finds the stores' actors;
+//!   `upsert`: one vector store, one upsert at a time
 //! - `budget`: how often a session may fail before it is left alone
 //!
 //! # Why not `actix::Supervisor`
@@ -27,6 +30,13 @@ mod running;
 mod session;
 mod shard;
 mod step;
+mod upsert;
+mod upsert_desk;
+pub mod upsert_handle;
 
 pub use handle::{Limits, PendingTurn, Stats, SupervisorHandle};
-pub use ports::{Append, HistoryStore, LoadedSession, SessionTail, TurnOutcome, TurnRunner};
+pub use ports::{
+    Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
+    UpsertRunner,
+};
+pub use upsert_handle::{PendingUpsert, UpsertHandle, UpsertLimits, UpsertPermit};

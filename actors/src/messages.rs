@@ -1,12 +1,14 @@
 //! What every actor can be told. A reply that takes time travels in a
 //! one-shot channel, so that no actor waits for another.
 
+use std::sync::Arc;
+
 use actix::Message;
-use parlor_schemas::{ChatflowId, Fault, SessionKey, TurnReply};
-use tokio::sync::oneshot;
+use parlor_schemas::{ChatflowId, Fault, SessionKey, TurnReply, UpsertProgress, UpsertReply};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::TurnRunner;
+use crate::ports::{TurnRunner, UpsertRunner};
 
 /// Where a turn's result goes.
 pub type TurnReplySender = oneshot::Sender<Result<TurnReply, Fault>>;
@@ -48,3 +50,27 @@ pub struct DropMemory {
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub struct CountPending;
+
+/// Where an upsert's result goes.
+pub type UpsertReplySender = oneshot::Sender<Result<UpsertReply, Fault>>;
+
+/// Run one upsert of a vector store, after those that wait already.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StartUpsert {
+    /// The store's identity: type, address and collection.
+    pub store: Arc<str>,
+    /// The request, bound to its plan.
+    pub runner: Box<dyn UpsertRunner>,
+    /// Fires when the caller leaves or stops the upsert.
+    pub cancel: CancellationToken,
+    /// Says how far it is.
+    pub progress: watch::Sender<UpsertProgress>,
+    /// Gets the result once it is done.
+    pub reply: UpsertReplySender,
+}
+
+/// Replies how many stores have a live actor.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct CountStores;

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
-use parlor_schemas::{ChatId, Fault, NewTurn, SessionKey, Turn, TurnReply};
+use parlor_schemas::{
+    ChatId, Fault, NewTurn, SessionKey, Turn, TurnReply, UpsertProgress, UpsertReply,
+};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The end of a conversation, as far as it is held in memory.
@@ -41,6 +44,34 @@ pub struct TurnOutcome {
     pub record: Option<NewTurn>,
     /// The caller's answer, sent once the record is on disk.
     pub reply: TurnReply,
+}
+
+/// One change of a vector store, ready to run: made by the server for each
+/// upsert, run by the actor of its store.
+pub trait UpsertRunner: Send {
+    /// Changes the store. The future lives on the arbiter of the upserts. It
+    /// must end soon after `cancel` fires, with what it wrote undone or
+    /// announced to be undone; one that does not is dropped after a while.
+    fn run(
+        self: Box<Self>,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>>;
+}
+
+/// Where an upsert says how far it is.
+#[derive(Debug)]
+pub struct Progress(watch::Sender<UpsertProgress>);
+
+impl Progress {
+    pub(crate) fn new(sender: watch::Sender<UpsertProgress>) -> Self {
+        Self(sender)
+    }
+
+    /// Replaces the counts; the state is the actor's. Cheap, and nobody waits.
+    pub fn report(&self, counts: UpsertProgress) {
+        self.0.send_modify(|now| *now = UpsertProgress { state: now.state, ..counts });
+    }
 }
 
 /// Where conversations are kept.

@@ -44,7 +44,7 @@ impl Gauge {
         self.last_used.set(Instant::now());
     }
 
-    fn end(&self, n_items: usize) {
+    pub(crate) fn end(&self, n_items: usize) {
         self.pending.set(self.pending.get().saturating_sub(n_items));
         self.last_used.set(Instant::now());
     }

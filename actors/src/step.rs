@@ -108,7 +108,7 @@ pub(crate) fn cancelled() -> Fault {
     Fault::new(ErrorCode::Cancelled, "the turn was aborted; nothing of it was stored")
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

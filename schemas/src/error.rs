@@ -17,6 +17,8 @@ pub enum ErrorCode {
     NotFound,
     /// The request contradicts what is stored.
     Conflict,
+    /// An `Idempotency-Key` that came with another body before.
+    KeyReused,
     /// A body or an item over its limit.
     TooLarge,
     /// A body in a format that this route does not take.

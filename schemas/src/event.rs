@@ -8,6 +8,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::upsert::UpsertProgress;
+
 /// One event of a stream, `{"event": name, "data": value}` on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "camelCase")]
@@ -25,6 +27,10 @@ pub enum StreamEvent {
     /// A step of an agent whose author wants them told: `step`, and what it did.
     #[serde(rename = "agent_trace")]
     AgentTrace(Value),
+    /// How far an upsert is.
+    Progress(UpsertProgress),
+    /// What an upsert did: the body of its answer.
+    Result(Value),
     /// After success: chatId, chatMessageId, question, sessionId, memoryType.
     Metadata(Value),
     /// What went wrong, in the words of the JSON error's `message`.

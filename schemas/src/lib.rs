@@ -19,6 +19,7 @@
 //! - [`access`]: what keys open, and credentials
 //! - [`api_key`]: what is stored of an API key
 //! - [`feedback`]: what people say about answers, and their contact data
+//! - [`upsert`]: how far an upsert is, and what it did
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
 pub mod access;
@@ -35,6 +36,7 @@ pub mod prediction;
 pub mod time;
 pub mod trace;
 pub mod turn;
+pub mod upsert;
 pub mod variable;
 
 pub use access::{Credential, CredentialInfo, Scope};
@@ -49,4 +51,8 @@ pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use time::Timestamp;
 pub use trace::TraceId;
 pub use turn::{Halves, NewTurn, Turn, TurnReply, Usage};
+pub use upsert::{
+    JobError, Repetition, UnreadFile, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply,
+    UpsertState,
+};
 pub use variable::{Variable, VariableType};

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use futures::StreamExt;
 use parlor_schemas::SessionId;
 use serde_json::{Value, json};
 
 use super::client::{Client, Target, with_client};
+use super::events;
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -57,40 +57,20 @@ async fn ask(client: &Client, path: &str, question: &str, session: &str) -> anyh
         json!({"question": question, "streaming": true, "overrideConfig": {"sessionId": session}});
     let request = client.request(reqwest::Method::POST, path);
     let response = request.header("Content-Type", "application/json").body(body.to_string());
-    let response = response.send().await?;
-    let streams =
-        response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
-    if !streams {
-        let answer: Value = serde_json::from_str(&response.text().await?)?;
-        match answer["text"].as_str() {
+    match events::read(response.send().await?, show).await? {
+        None => println!(),
+        Some(answer) => match answer["text"].as_str() {
             Some(text) => println!("{text}"),
-            None => bail!("{}", answer["message"].as_str().unwrap_or("no answer came")),
-        }
-        return Ok(());
+            None => bail!("no answer came"),
+        },
     }
-    let mut chunks = response.bytes_stream();
-    let mut pending = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        pending.extend_from_slice(&chunk?);
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            show(&line)?;
-        }
-    }
-    println!();
     Ok(())
 }
 
-fn show(line: &[u8]) -> anyhow::Result<()> {
-    let Some(json) = line.strip_prefix(b"data:") else { return Ok(()) };
-    let event: Value = serde_json::from_slice(json)?;
-    match (event["event"].as_str(), event["data"].as_str()) {
-        (Some("token"), Some(text)) => {
-            print!("{text}");
-            std::io::stdout().flush()?;
-        }
-        (Some("error"), Some(message)) => bail!("{message}"),
-        _ => {}
+fn show(event: &str, data: Value) -> anyhow::Result<()> {
+    if let ("token", Value::String(text)) = (event, data) {
+        print!("{text}");
+        std::io::stdout().flush()?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::app::{Application, with_own_socket};
 use crate::config::ServeArgs;
 
 /// How a command reaches a server.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Target {
     /// Address of a server, in place of the one of the data folder
     #[arg(long, env = "PARLOR_URL")]

@@ -2,10 +2,12 @@
 //! the data folder, or to `--url` with `--key`; where no server runs they open
 //! the folder themselves and use the same routes.
 
+mod ask;
 mod backup;
 mod chat;
 mod check;
 mod client;
+mod events;
 mod export;
 mod import;
 mod import_messages;
@@ -15,6 +17,8 @@ mod nodes;
 mod progress;
 mod restore;
 mod serve;
+mod upsert;
+mod vectors;
 mod verify;
 
 use std::ffi::OsString;
@@ -50,6 +54,13 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Talk to a chatflow in the terminal
     Chat(chat::ChatArgs),
+    /// Ask a chatflow one question
+    Ask(ask::AskArgs),
+    /// Fill the vector stores of a chatflow with files
+    Upsert(upsert::UpsertArgs),
+    /// Look after what upserts wrote
+    #[command(subcommand)]
+    Vectors(vectors::VectorsCommand),
     /// Say whether exported chatflows can run here
     Check(check::CheckArgs),
     /// Write messages as lines of JSON
@@ -106,6 +117,9 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Command::Migrate(args)) => system.block_on(migrate::run(data_dir, args)),
         Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),
         Some(Command::Chat(args)) => system.block_on(chat::run(data_dir, args)),
+        Some(Command::Ask(args)) => system.block_on(ask::run(data_dir, args)),
+        Some(Command::Upsert(args)) => system.block_on(upsert::run(data_dir, args)),
+        Some(Command::Vectors(command)) => system.block_on(vectors::run(data_dir, command)),
         Some(Command::Export(args)) => system.block_on(export::run(data_dir, args)),
         Some(Command::ImportMessages(args)) => {
             system.block_on(import_messages::run(data_dir, args))

@@ -15,13 +15,22 @@ pub(super) fn bytes(doing: &'static str, total: Option<u64>) -> ProgressBar {
         Some(_) => "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left",
         None => "{msg} {spinner} {bytes}, {bytes_per_sec}",
     };
+    drawn(template, total).with_message(doing)
+}
+
+/// A bar of the chunks of an upsert.
+pub(super) fn chunks() -> ProgressBar {
+    drawn("{prefix}{msg} {bar:30} {pos} of {len} written, {eta} left", Some(0))
+}
+
+fn drawn(template: &str, total: Option<u64>) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let target = match std::io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
     };
-    let bar = ProgressBar::with_draw_target(total, target).with_style(style).with_message(doing);
+    let bar = ProgressBar::with_draw_target(total, target).with_style(style);
     if !bar.is_hidden() {
         bar.enable_steady_tick(TICK);
     }

@@ -13,6 +13,7 @@ use super::keeping::Keeping;
 use super::overrides::{OverridePolicy, OverrideRule};
 use super::plan::{self, Plan};
 use super::speech::{self, Speech};
+use super::targets::{self, Target};
 use super::upload_config::{UploadConfig, upload_config};
 use crate::store::Store;
 
@@ -120,6 +121,23 @@ impl FlowCache {
             uploads,
             speech,
         })
+    }
+
+    /// The vector stores that a request is to fill, each compiled with what it
+    /// depends on. They are not kept: the files of their loaders are large,
+    /// and upserts are rare.
+    ///
+    /// # Errors
+    /// [`targets::choose`]'s, and what is wrong with the flow.
+    pub fn targets(&self, flow: &ReadyFlow, wanted: &[String]) -> Result<Vec<Target>, Fault> {
+        let bindings = self.store.chatflows().bindings(flow.chatflow.id)?;
+        let bind = |node: &_, spec: &parlor_nodes::NodeSpec| {
+            let credential = spec.credential?;
+            Some(credentials::bind(node, credential, &self.store, &bindings))
+        };
+        let data = file::parse_flow(&flow.chatflow.flow_data)
+            .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()))?;
+        targets::compile(&data, wanted, &bind)
     }
 
     /// Static variables by their value; runtime ones from the environment, if

@@ -14,6 +14,8 @@
 //! - [`uploads`]: what a request brings beside its words; [`speech`]: words out of recordings
 //! - [`attachments`]: files whose text a client asks for
 //! - [`run`]: one turn of a plan; `build`: its nodes; `transcript`: the conversation before it
+//! - [`targets`]: which vector stores a request fills; [`upsert`]: binding it to
+//!   them; [`upsert_work`]: what runs in them; `upsert_record`: what the history says of it
 //! - [`follow_up`]: suggestions of what to ask next
 //! - [`door`]: who may call a flow how often, and from where
 //! - [`cache`]: compiled plans by chatflow
@@ -36,7 +38,11 @@ pub mod plan;
 pub mod public_view;
 pub mod run;
 pub mod speech;
+pub mod targets;
 pub mod text;
 mod transcript;
 pub mod upload_config;
 pub mod uploads;
+pub mod upsert;
+mod upsert_record;
+pub mod upsert_work;

@@ -18,9 +18,10 @@ use super::text::{self, JsonTemplate, Reference, Segment};
 pub type BindSecrets<'a> = dyn Fn(&FlowNode, &NodeSpec) -> Option<Result<Secrets, String>> + 'a;
 
 /// A flow that can run.
+#[derive(Default)]
 pub struct Plan {
     /// The nodes that the ending node depends on, dependencies first; the
-    /// ending node is the last.
+    /// ending node, or the vector store that is to be filled, is the last.
     pub nodes: Vec<PlanNode>,
     /// Whether the answer can be streamed.
     pub can_stream: bool,
@@ -96,19 +97,31 @@ pub fn compile(flow: &FlowData, bind: &BindSecrets<'_>) -> Result<Plan, PlanErro
     let graph = Graph::new(flow)?;
     let ending = graph.ending()?;
     let order = graph.order_to_answer(ending)?;
+    let memory = graph.memory();
+    Ok(Plan {
+        can_stream: graph::can_stream(flow, &flow.nodes[ending]),
+        memory_type: memory.map(|node| node.data.label.clone()).unwrap_or_default(),
+        typed_session: memory.and_then(typed_session),
+        ..compile_nodes(flow, &order, bind)?
+    })
+}
+
+/// Compiles some nodes of a flow: dependencies first, the node to run last.
+///
+/// # Errors
+/// [`PlanError::Unsupported`] naming the nodes.
+pub fn compile_nodes(
+    flow: &FlowData,
+    order: &[usize],
+    bind: &BindSecrets<'_>,
+) -> Result<Plan, PlanError> {
     let missing = unsupported(order.iter().map(|&at| &flow.nodes[at]));
     if !missing.is_empty() {
         return Err(PlanError::Unsupported(missing));
     }
-    let memory = graph.memory();
     let place = |id: &str| order.iter().position(|&at| flow.nodes[at].id == id);
-    let mut plan = Plan {
-        nodes: Vec::with_capacity(order.len()),
-        can_stream: graph::can_stream(flow, &flow.nodes[ending]),
-        memory_type: memory.map(|node| node.data.label.clone()).unwrap_or_default(),
-        typed_session: memory.and_then(typed_session),
-    };
-    for &at in &order {
+    let mut plan = Plan { nodes: Vec::with_capacity(order.len()), ..Plan::default() };
+    for &at in order {
         plan.nodes.extend(plan_node(&flow.nodes[at], &place, bind));
     }
     for at in 0..plan.nodes.len() {

@@ -223,7 +223,8 @@ pub async fn update(
     store(state, flow, bindings.transpose()?).await
 }
 
-/// Deletes a chatflow with its messages, their feedback, and its leads.
+/// Deletes a chatflow with its messages, their feedback, its leads and its
+/// upsert history. Upserts of it that run are stopped.
 ///
 /// # Errors
 /// What the store says.
@@ -238,10 +239,13 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let id = find(&id, &state)?.id;
     state.write(move |store| store.chatflows().delete(id)).await?;
+    state.upserts.cancel_chatflow(id).await;
     state.store.history().delete_chatflow_history(id).await?;
     state.supervisor.drop_memory(id).await;
     state.store.feedback().delete_chatflow(id).await?;
     state.store.leads().delete_chatflow(id).await?;
+    state.store.upsert_jobs().delete_chatflow(id).await?;
+    state.store.upsert_history().delete_chatflow(id).await?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
 }
 

@@ -51,7 +51,9 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::UnsupportedNode => StatusCode::NOT_IMPLEMENTED,
         // The chatflow, not the request, is wrong; its operator has to act.
-        ErrorCode::InvalidFlow | ErrorCode::MissingCredential => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::InvalidFlow | ErrorCode::MissingCredential | ErrorCode::KeyReused => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         ErrorCode::UpstreamFailed => StatusCode::BAD_GATEWAY,
         ErrorCode::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         // No standard status says that the caller aborted; 409 is the nearest.

@@ -146,11 +146,30 @@ pub async fn check_flow(request: &HttpRequest, id: ChatflowId) -> Result<(), Api
     let state = state(request)?;
     let flow = state.flows.get(id)?;
     let admitted = admit_to_flow(&flow, Scope::Predict, request, state, &mut None).await;
-    admitted.map_err(|refusal| match refusal {
+    admitted.map_err(as_error)
+}
+
+/// The policy of a chatflow's upserts for a handler that learns late which
+/// chatflow is meant. The operator passes too.
+///
+/// # Errors
+/// 401, 403, 404 or 429.
+pub async fn check_upserts(request: &HttpRequest, id: ChatflowId) -> Result<(), ApiError> {
+    let state = state(request)?;
+    let flow = state.flows.get(id)?;
+    if admit_operator(Scope::Operator, request, state, &mut None).await.is_ok() {
+        return Ok(());
+    }
+    let admitted = admit_to_flow(&flow, Scope::Upsert, request, state, &mut None).await;
+    admitted.map_err(as_error)
+}
+
+fn as_error(refusal: Refusal) -> ApiError {
+    match refusal {
         Refusal::Error(error) => error,
         Refusal::TooOften(message) => ApiError::new(ErrorCode::LimitExceeded, message),
         Refusal::Origin(message) => ApiError::new(ErrorCode::Forbidden, message),
-    })
+    }
 }
 
 async fn admit_to_flow(

@@ -31,7 +31,7 @@ impl Selection {
     ///
     /// # Errors
     /// 400 for anything else, naming it.
-    pub fn parse(query: &Query) -> Result<Self, ApiError> {
+    pub fn parse(query: &[(String, String)]) -> Result<Self, ApiError> {
         let mut selection = Self::default();
         selection.page.limit = PAGE;
         for (name, value) in query.iter() {
@@ -50,6 +50,17 @@ impl Selection {
             }
         }
         Ok(selection)
+    }
+
+    /// Reads `startDate`, `endDate` and `order` (or `sort`), for rows of no chat.
+    ///
+    /// # Errors
+    /// 400 for anything else, naming it.
+    pub fn by_date(query: &[(String, String)]) -> Result<RowPageQuery, ApiError> {
+        match Self::parse(query)? {
+            Self { chat: None, page } => Ok(page),
+            _ => Err(unknown("chatId")),
+        }
     }
 }
 

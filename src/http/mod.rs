@@ -46,5 +46,8 @@ pub mod routes;
 pub mod row_import;
 pub mod sse;
 pub mod state;
+pub mod upsert_history;
+pub mod upserts;
 pub mod variables;
+pub mod vector;
 pub mod widget;

@@ -22,7 +22,7 @@ use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
     credentials, feedback, files, key_import, leads, misc, nodes, prediction, row_import,
-    variables, widget,
+    upsert_history, upserts, variables, vector, widget,
 };
 
 /// Where the document is.
@@ -42,6 +42,7 @@ const CONTENT_POLICY: &str =
     // In the order of what most callers look for.
     tags(
         (name = "Predictions"),
+        (name = "Vectors"),
         (name = "Widget"),
         (name = "Messages"),
         (name = "Feedback"),
@@ -105,10 +106,20 @@ const CONTENT_POLICY: &str =
         nodes::list,
         prediction::external,
         prediction::internal,
+        upsert_history::all,
+        upsert_history::delete,
+        upsert_history::of_chatflow,
+        upserts::get,
+        upserts::list,
+        upserts::stop,
         variables::create,
         variables::delete,
         variables::list,
         variables::update,
+        vector::external,
+        vector::internal,
+        vector::removal::remove,
+        vector::without_id,
         widget::chatbot_config,
         widget::public_chatflow,
         widget::uploads,
@@ -216,6 +227,7 @@ fn operation<'d>(document: &'d mut openapi::OpenApi, entry: &Entry) -> Option<&'
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PUT" => item.put.as_mut(),
+        "PATCH" => item.patch.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }

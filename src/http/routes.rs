@@ -11,7 +11,7 @@ use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
     credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import,
-    variables, widget,
+    upsert_history, upserts, variables, vector, widget,
 };
 
 /// One line of the table.
@@ -27,6 +27,7 @@ pub struct Entry {
 
 const OPERATOR: Policy = Policy::Operator(Scope::Operator);
 const MESSAGES: Policy = Policy::Operator(Scope::Messages);
+const UPSERT: Policy = Policy::LimitedFlowKey(Scope::Upsert);
 const PREDICTION: Policy = Policy::LimitedFlowKey(Scope::Predict);
 
 macro_rules! route {
@@ -40,6 +41,20 @@ pub const TABLE: &[Entry] = &[
     // First, because paths are tried in this order.
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/vector/upsert/{id}", UPSERT, vector::external),
+    route!("OPTIONS", "/api/v1/vector/upsert/{id}", Policy::Public, misc::preflight),
+    // Before `vector/{id}`, which would match it.
+    route!("POST", "/api/v1/vector/upsert", Policy::Public, vector::without_id),
+    route!("OPTIONS", "/api/v1/vector/upsert", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/vector/internal-upsert/{id}", OPERATOR, vector::internal),
+    route!("DELETE", "/api/v1/vector/{id}", OPERATOR, vector::removal::remove),
+    route!("GET", "/api/v1/upserts", OPERATOR, upserts::list),
+    route!("GET", "/api/v1/upserts/{job}", Policy::FlowKeyInHandler, upserts::get),
+    route!("DELETE", "/api/v1/upserts/{job}", Policy::FlowKeyInHandler, upserts::stop),
+    route!("OPTIONS", "/api/v1/upserts/{job}", Policy::Public, misc::preflight),
+    route!("GET", "/api/v1/upsert-history", OPERATOR, upsert_history::all),
+    route!("PATCH", "/api/v1/upsert-history", OPERATOR, upsert_history::delete),
+    route!("GET", "/api/v1/upsert-history/{id}", OPERATOR, upsert_history::of_chatflow),
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
     route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
@@ -139,6 +154,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 "GET" => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
                 "POST" => web::post(),
                 "PUT" => web::put(),
+                "PATCH" => web::patch(),
                 "DELETE" => web::delete(),
                 _ => web::method(Method::OPTIONS),
             };
@@ -166,6 +182,13 @@ mod tests {
             [
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("POST", "/api/v1/vector/upsert/{id}"),
+                ("OPTIONS", "/api/v1/vector/upsert/{id}"),
+                ("POST", "/api/v1/vector/upsert"),
+                ("OPTIONS", "/api/v1/vector/upsert"),
+                ("GET", "/api/v1/upserts/{job}"),
+                ("DELETE", "/api/v1/upserts/{job}"),
+                ("OPTIONS", "/api/v1/upserts/{job}"),
                 ("GET", "/api/v1/ping"),
                 ("GET", "/api/v1/version"),
                 ("GET", "/api/v1/openapi.json"),

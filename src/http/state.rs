@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::origins::Origins;
 use crate::flow::cache::FlowCache;
 use crate::store::{Store, StoreError};
+use crate::upserts::Upserts;
 
 /// How streams are kept alive and given up.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct AppState {
     pub flows: FlowCache,
     /// The conversations.
     pub supervisor: SupervisorHandle,
+    /// The jobs that fill vector stores.
+    pub upserts: Upserts,
     /// What nodes may use.
     pub services: Arc<dyn Services>,
     /// User and password of Basic authentication, if both are set.

@@ -49,8 +49,8 @@ impl Indexed for Stored {
     fn created(&self) -> Timestamp {
         self.feedback.created_date
     }
-    fn chat(&self) -> &ChatId {
-        &self.feedback.chat_id
+    fn chat(&self) -> Option<&ChatId> {
+        Some(&self.feedback.chat_id)
     }
     fn session(&self) -> Option<&SessionId> {
         Some(&self.session_id)

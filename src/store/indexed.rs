@@ -77,6 +77,17 @@ impl<T: Indexed> IndexedTable<T> {
         read.unwrap_or(Err(StoreError::Panicked))
     }
 
+    /// Where a page ends and more rows follow, without reading a row.
+    pub async fn page_end(
+        &self,
+        listing: Listing,
+        query: RowPageQuery,
+    ) -> Result<Option<RowCursor>, StoreError> {
+        let table = self.clone();
+        let read = tokio::task::spawn_blocking(move || table.end_of_page(&listing, &query)).await;
+        read.unwrap_or(Err(StoreError::Panicked))
+    }
+
     /// Stores the row that `decide` makes of what is there; no other change
     /// comes between. Resolves when it is on the disk, and goes on when
     /// nobody waits for it any more.
@@ -181,6 +192,26 @@ impl<T: Indexed> IndexedTable<T> {
                 last = key.last_chunk().map(|place| RowCursor(*place));
             }
         }
+    }
+
+    fn end_of_page(
+        &self,
+        listing: &Listing,
+        query: &RowPageQuery,
+    ) -> Result<Option<RowCursor>, StoreError> {
+        let Some(range) = listings::range(&listing.prefix(), query) else { return Ok(None) };
+        let tree = self.tree()?;
+        let mut keys = tree.range(range).keys();
+        let mut next = || match query.order {
+            Order::Ascending => keys.next(),
+            Order::Descending => keys.next_back(),
+        };
+        let mut last = None;
+        for _ in 0..query.limit {
+            let Some(key) = next().transpose().map_err(StoreError::read)? else { return Ok(None) };
+            last = key.last_chunk().map(|place| RowCursor(*place));
+        }
+        Ok(next().transpose().map_err(StoreError::read)?.and(last))
     }
 
     fn row(&self, tree: &sled::Tree, id: &Uuid, head: &[u8]) -> Result<T, StoreError> {

@@ -26,8 +26,8 @@ impl Indexed for Lead {
     fn created(&self) -> Timestamp {
         self.created_date
     }
-    fn chat(&self) -> &ChatId {
-        &self.chat_id
+    fn chat(&self) -> Option<&ChatId> {
+        Some(&self.chat_id)
     }
     fn session(&self) -> Option<&SessionId> {
         None

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `r` id(16) [part(2)] | the row | one row |
 //! | `d` chatflow(16) time(8) id(16) | nothing | the rows of a chatflow |
+//! | `a` time(8) id(16) | nothing | all rows, where a table wants that |
 //! | `c`, `s` chatflow(16) len(2) text time(8) id(16) | nothing | those of a chat, of a session |
 //! | `m` message(16) | id(16) | the row of a message |
 
@@ -23,11 +24,18 @@ pub(super) trait Indexed: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn id(&self) -> Uuid;
     fn chatflow(&self) -> ChatflowId;
     fn created(&self) -> Timestamp;
-    fn chat(&self) -> &ChatId;
+    fn chat(&self) -> Option<&ChatId>;
     fn session(&self) -> Option<&SessionId>;
     /// The message whose only row this is.
     fn message(&self) -> Option<Uuid>;
+    /// Whether it is listed among those of all chatflows.
+    fn is_in_all(&self) -> bool {
+        false
+    }
 }
+
+/// All rows begin with this.
+pub(super) const ALL: u8 = b'a';
 
 /// From which key to which.
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -35,6 +43,7 @@ type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 /// Which rows.
 #[derive(Debug, Clone)]
 pub(super) enum Listing {
+    All,
     Chatflow(ChatflowId),
     Chat(ChatflowId, ChatId),
     Session(ChatflowId, SessionId),
@@ -72,6 +81,7 @@ impl Listing {
     /// All keys of the listing begin with this, and no key of another does.
     pub(super) fn prefix(&self) -> Vec<u8> {
         match self {
+            Self::All => vec![ALL],
             Self::Chatflow(chatflow) => keys::dates_of(chatflow),
             Self::Chat(chatflow, chat) => keys::chats_of(chatflow, chat),
             Self::Session(chatflow, session) => {
@@ -88,7 +98,8 @@ pub(super) fn index<T: Indexed>(row: &T) -> impl Iterator<Item = (Vec<u8>, Vec<u
     let place = place(row.created(), id);
     let listings = [
         Some(Listing::Chatflow(chatflow)),
-        Some(Listing::Chat(chatflow, row.chat().clone())),
+        row.is_in_all().then_some(Listing::All),
+        row.chat().map(|chat| Listing::Chat(chatflow, chat.clone())),
         row.session().map(|session| Listing::Session(chatflow, session.clone())),
     ];
     let listed = listings

@@ -21,13 +21,15 @@
 //! - [`blobs`]: uploaded files
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
-//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
+//! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`], [`Leads`],
+//!   [`UpsertJobs`] and [`UpsertHistory`]; [`ChunkLedger`]: which chunks upserts wrote
 
 mod api_keys;
 pub mod archive;
 mod backup;
 pub mod blobs;
 mod chatflows;
+mod chunk_ledger;
 mod commit;
 mod credentials;
 mod deletions;
@@ -60,6 +62,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod upsert_history;
+mod upsert_jobs;
 mod variables;
 mod verify;
 mod verify_archive;
@@ -75,6 +79,7 @@ use std::thread::JoinHandle;
 pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use backup::{Backup, BackupItem};
 pub use chatflows::{Bindings, Chatflows};
+pub use chunk_ledger::ChunkLedger;
 pub use credentials::Credentials;
 pub use error::{FORMAT, StoreError};
 pub use export::{ExportPage, ExportPlace, ExportQuery};
@@ -86,6 +91,8 @@ pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use rated::MessageStats;
 pub use restore::Restore;
+pub use upsert_history::UpsertHistory;
+pub use upsert_jobs::{Claim, UpsertJobs, interrupt};
 pub use variables::Variables;
 pub use verify::{Finding, Verification, verify_folder};
 pub use verify_archive::{verify_backup, verify_files};
@@ -154,6 +161,9 @@ pub struct Store {
     variables: Variables,
     feedback: Feedbacks,
     leads: Leads,
+    upsert_jobs: UpsertJobs,
+    upsert_history: UpsertHistory,
+    chunk_ledger: ChunkLedger,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -191,6 +201,17 @@ impl Store {
             variables: Variables::new(table("variables")),
             feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
             leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
+            upsert_jobs: UpsertJobs::new(IndexedTable::new(
+                "upsert_jobs",
+                disk.clone(),
+                queue.clone(),
+            )),
+            upsert_history: UpsertHistory::new(IndexedTable::new(
+                "upsert_history",
+                disk.clone(),
+                queue.clone(),
+            )),
+            chunk_ledger: ChunkLedger::new(disk.clone(), queue.clone()),
             history: History { disk, deletions, queue, blobs },
             credentials,
             api_keys,
@@ -243,6 +264,21 @@ impl Store {
     /// Contact data that people leave.
     pub fn leads(&self) -> &Leads {
         &self.leads
+    }
+
+    /// The jobs of upserts.
+    pub fn upsert_jobs(&self) -> &UpsertJobs {
+        &self.upsert_jobs
+    }
+
+    /// What upserts did.
+    pub fn upsert_history(&self) -> &UpsertHistory {
+        &self.upsert_history
+    }
+
+    /// Which chunks upserts wrote.
+    pub fn chunk_ledger(&self) -> &ChunkLedger {
+        &self.chunk_ledger
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

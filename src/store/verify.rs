@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use parlor_schemas::feedback::Lead;
+use parlor_schemas::{UpsertJob, UpsertRecord};
 use serde::{Deserialize, Serialize};
 
 use super::deletions::Deletions;
@@ -15,7 +16,7 @@ use super::error::StoreError;
 use super::history::History;
 use super::lock::{FolderLock, make_private_folder};
 use super::verify_turns::Check;
-use super::{FORMAT_KEY, HISTORY, META, TABLES, feedback, table, verify_rows};
+use super::{FORMAT_KEY, HISTORY, META, TABLES, chunk_ledger, feedback, table, verify_rows};
 
 /// Keys that are looked at before somebody else may have the disk.
 const KEYS_A_SLICE: usize = 512;
@@ -146,6 +147,9 @@ fn verify_tables(disk: &Disk, found: &mut Verification) -> Result<(), StoreError
             HISTORY | META => {}
             "feedback" => verify_rows::verify::<feedback::Stored>(&tree, &name, found)?,
             "leads" => verify_rows::verify::<Lead>(&tree, &name, found)?,
+            "upsert_jobs" => verify_rows::verify::<UpsertJob>(&tree, &name, found)?,
+            "upsert_history" => verify_rows::verify::<UpsertRecord>(&tree, &name, found)?,
+            chunk_ledger::TREE => chunk_ledger::verify(&tree, found)?,
             table if TABLES.contains(&table) => table::verify(&tree, &name, found)?,
             _ => found.note("unknownTree", "trees that this version does not know", name),
         }

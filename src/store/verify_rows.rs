@@ -68,7 +68,7 @@ fn look<T: Indexed>(
     }
     let id = match key.first() {
         Some(b'm') => Uuid::from_slice(value).ok(),
-        Some(b'd' | b'c' | b's') => listings::id_of_place(key),
+        Some(&listings::ALL | b'd' | b'c' | b's') => listings::id_of_place(key),
         _ => None,
     };
     let row = id.map(|id| tree.contains_key(indexed::row_key(&id))).transpose();

@@ -61,6 +61,7 @@ mod templates_parsers;
 mod tidy;
 mod uploads;
 mod uploads_paths;
+mod upserts;
 mod variables;
 mod vector_stores;
 mod vector_stores_postgres;

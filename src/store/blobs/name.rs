@@ -86,7 +86,15 @@ pub struct BlobFolder {
     pub(super) chat: String,
 }
 
+/// Files of the chatflow itself lie here; no hash of a chat id is this word.
+const OF_CHATFLOW: &str = "files";
+
 impl BlobFolder {
+    /// The folder of the files that a chatflow keeps for its loaders.
+    pub fn of_chatflow(chatflow: ChatflowId) -> Self {
+        Self { chatflow: chatflow.to_string(), chat: OF_CHATFLOW.to_owned() }
+    }
+
     /// The folder of a chat.
     pub fn of(chatflow: ChatflowId, chat: &ChatId) -> Self {
         let hash = Sha256::digest(chat.as_str().as_bytes());

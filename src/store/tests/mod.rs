@@ -8,6 +8,7 @@ mod indexed;
 mod intake;
 mod opening;
 mod purge;
+mod upserts;
 mod verify;
 
 use std::sync::Arc;

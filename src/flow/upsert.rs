@@ -1,0 +1,165 @@
+//! Binds a request to the vector stores that it fills, and builds them.
+
+use std::sync::Arc;
+
+use parlor_actors::UpsertRunner;
+use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
+use parlor_nodes::vector_stores::UpsertOptions;
+use parlor_nodes::{EventSink, Instance, Services, TurnCtx};
+use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionId, UnreadFile};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::build::Builder;
+use super::cache::ReadyFlow;
+use super::overrides::{self, Overrides};
+use super::targets::Target;
+use super::uploads::FormFile;
+use super::upsert_record::{Given, flow_data};
+use super::upsert_work::{BuiltStore, NoTranscript, StoreUpsert};
+
+/// What a request says to an upsert.
+pub struct UpsertRequest {
+    /// Its `overrideConfig`.
+    pub overrides: Map<String, Value>,
+    /// The files that came along.
+    pub files: Vec<FormFile>,
+    /// The chat that its chunks belong to, where the store keeps chats apart.
+    pub chat_id: ChatId,
+    /// Its `question`, which saved texts may mention.
+    pub question: String,
+    /// How it is asked for.
+    pub options: UpsertOptions,
+}
+
+/// A store that is ready to be filled.
+pub struct StoreStep {
+    /// Id of its node.
+    pub node_id: String,
+    /// `flowData` of its row in the history.
+    pub flow_data: Vec<Value>,
+    /// By what its actor is found.
+    pub store: Arc<str>,
+    /// What fills it.
+    pub runner: Box<dyn UpsertRunner>,
+}
+
+/// Binds a request to the stores that it fills. Every file must be taken by a
+/// loader of at least one of them; a lenient caller's files by one of all.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] naming a file or a key; what a node says of its
+/// inputs.
+pub async fn bind(
+    flow: &ReadyFlow,
+    targets: Vec<Target>,
+    request: UpsertRequest,
+    services: &Arc<dyn Services>,
+) -> Result<Vec<StoreStep>, Fault> {
+    let mut bound = Vec::with_capacity(targets.len());
+    let mut left: Option<Vec<String>> = None;
+    for target in targets {
+        let mut taken = overrides::parse(&request.overrides, &target.plan, &flow.policy)?;
+        let untaken = taken.take_files(&request.files, &target.plan, &flow.policy);
+        left = Some(match left {
+            None => untaken,
+            Some(left) => left.into_iter().filter(|name| untaken.contains(name)).collect(),
+        });
+        bound.push((target, taken));
+    }
+    let left = left.unwrap_or_default();
+    let leaves_out = request.options.keep_going && left.len() < request.files.len();
+    if let (Some(name), false) = (left.first(), leaves_out) {
+        return Err(untaken_file(name));
+    }
+    let mut left_out: Vec<UnreadFile> = left.into_iter().map(untaken).collect();
+    let mut ready = Vec::with_capacity(bound.len());
+    for (target, taken) in bound {
+        let ctx = context(flow.chatflow.id, &request.chat_id, &request.question, services);
+        let given = Given { raw: &request.overrides, taken: &taken };
+        let built = build(flow, &target, &taken, ctx).await?;
+        // Told once, however many stores there are.
+        let left_out = std::mem::take(&mut left_out);
+        ready.push(StoreStep {
+            flow_data: flow_data(&target.nodes, &given),
+            node_id: target.id,
+            store: built.identity(),
+            runner: Box::new(StoreUpsert { built, options: request.options, left_out }),
+        });
+    }
+    Ok(ready)
+}
+
+/// The stores as they are saved, for who looks after them.
+///
+/// # Errors
+/// What a node says of its inputs.
+pub async fn saved(
+    flow: &ReadyFlow,
+    target: &Target,
+    services: &Arc<dyn Services>,
+) -> Result<BuiltStore, Fault> {
+    let ctx = context(flow.chatflow.id, &ChatId::random(), "", services);
+    build(flow, target, &Overrides::default(), ctx).await
+}
+
+async fn build(
+    flow: &ReadyFlow,
+    target: &Target,
+    overrides: &Overrides,
+    ctx: TurnCtx,
+) -> Result<BuiltStore, Fault> {
+    let builder = Builder {
+        plan: &target.plan,
+        overrides,
+        variables: &flow.variables,
+        input: &ctx.question,
+        attached: "",
+        ctx: &ctx,
+    };
+    match builder.build_all().await?.pop() {
+        Some(Instance::VectorStore(store)) => Ok(BuiltStore { store, ctx }),
+        _ => {
+            let message = format!("{} is no vector store that can be filled", target.id);
+            Err(Fault::new(ErrorCode::InvalidFlow, message))
+        }
+    }
+}
+
+fn untaken_file(name: &str) -> Fault {
+    let shown: String = name.chars().take(80).collect();
+    let message = format!(
+        "no document loader that requests may change takes the file {}: connect one to the \
+         vector store, or enable its file input for overrides",
+        shown.escape_debug()
+    );
+    Fault::new(ErrorCode::BadRequest, message)
+}
+
+fn untaken(name: String) -> UnreadFile {
+    UnreadFile { name, problem: "is taken by no document loader of this chatflow".to_owned() }
+}
+
+fn context(
+    chatflow: ChatflowId,
+    chat_id: &ChatId,
+    question: &str,
+    services: &Arc<dyn Services>,
+) -> TurnCtx {
+    TurnCtx {
+        chatflow,
+        chat_id: chat_id.clone(),
+        session: SessionId::from(chat_id),
+        question: question.into(),
+        history: Arc::new([]),
+        uploads: Arc::new([]),
+        sees_images: false,
+        transcript: Arc::new(NoTranscript),
+        events: EventSink::none(),
+        cancel: CancellationToken::new(),
+        meter: Arc::new(UsageMeter::default()),
+        kept: Arc::new(Kept::default()),
+        agents: AgentBudget::default(),
+        services: services.clone(),
+    }
+}

@@ -1,0 +1,157 @@
+//! What the actor of a vector store runs: filling it, taking chunks out of it,
+//! and tidying it after a crash.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, LocalBoxFuture, ready};
+use parlor_actors::{Progress, UpsertRunner};
+use parlor_nodes::vector_stores::{
+    Selection, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
+};
+use parlor_nodes::{Transcript, TurnCtx};
+use parlor_schemas::{Fault, Turn, UnreadFile, UpsertProgress, UpsertReply};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Chunks that an index is told to delete at once.
+const DELETED_AT_ONCE: usize = 1_000;
+
+/// A vector store as a request sees it.
+#[derive(Clone)]
+pub struct BuiltStore {
+    pub(super) store: Arc<VectorStore>,
+    pub(super) ctx: TurnCtx,
+}
+
+/// Fills a store.
+pub(super) struct StoreUpsert {
+    pub(super) built: BuiltStore,
+    pub(super) options: UpsertOptions,
+    /// Files that no loader takes, where the caller allowed that.
+    pub(super) left_out: Vec<UnreadFile>,
+}
+
+/// An upsert is no part of a conversation.
+pub(super) struct NoTranscript;
+
+impl Transcript for NoTranscript {
+    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
+        ready(Ok(Vec::new())).boxed()
+    }
+}
+
+impl BuiltStore {
+    /// By what its actor is found.
+    pub fn identity(&self) -> Arc<str> {
+        self.store.index.identity(&self.ctx).into()
+    }
+
+    fn for_run(mut self, cancel: CancellationToken) -> (Arc<VectorStore>, TurnCtx) {
+        self.ctx.cancel = cancel;
+        (self.store, self.ctx)
+    }
+}
+
+impl UpsertRunner for StoreUpsert {
+    fn run(
+        self: Box<Self>,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
+        async move {
+            let (store, ctx) = self.built.for_run(cancel);
+            let report = store.upsert(self.options, &Watch(progress), &ctx).await?;
+            let mut reply = reply(report);
+            reply.failures.extend(self.left_out);
+            Ok(reply)
+        }
+        .boxed_local()
+    }
+}
+
+/// Takes chunks out of a store, in its place among the upserts.
+pub struct StoreRemoval {
+    /// The store.
+    pub built: BuiltStore,
+    /// Which chunks.
+    pub selection: Selection,
+}
+
+impl UpsertRunner for StoreRemoval {
+    fn run(
+        self: Box<Self>,
+        _progress: Progress,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
+        async move {
+            let (store, ctx) = self.built.for_run(cancel);
+            let num_deleted = store.remove(&self.selection, &ctx).await?;
+            Ok(UpsertReply { num_deleted, ..UpsertReply::default() })
+        }
+        .boxed_local()
+    }
+}
+
+/// Takes out what an upsert announced that a crash ended.
+pub struct StoreTidying(pub BuiltStore);
+
+impl UpsertRunner for StoreTidying {
+    fn run(
+        self: Box<Self>,
+        _progress: Progress,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
+        async move {
+            let (store, ctx) = self.0.for_run(cancel);
+            let (ledger, identity) = (ctx.services.ledger()?, store.index.identity(&ctx));
+            let announced = ledger.announced(&identity).await?;
+            let entries = ledger.entries(&identity).await?;
+            // What was there before the upsert belongs to an origin.
+            let settled: HashSet<Uuid> =
+                entries.into_iter().flat_map(|entry| entry.chunks).collect();
+            let left: Vec<Uuid> =
+                announced.into_iter().filter(|id| !settled.contains(id)).collect();
+            let mut num_deleted = 0;
+            for left in left.chunks(DELETED_AT_ONCE) {
+                num_deleted += store.index.delete(left, &ctx).await?;
+            }
+            ledger.settle(&identity, Vec::new()).await?;
+            Ok(UpsertReply { num_deleted, ..UpsertReply::default() })
+        }
+        .boxed_local()
+    }
+}
+
+struct Watch(Progress);
+
+impl UpsertWatch for Watch {
+    fn progress(&self, counts: UpsertCounts) {
+        self.0.report(UpsertProgress {
+            files: counts.files as u64,
+            chunks: counts.chunks as u64,
+            skipped: counts.skipped as u64,
+            embedded: counts.embedded as u64,
+            written: counts.written as u64,
+            ..UpsertProgress::default()
+        });
+    }
+}
+
+fn reply(report: UpsertReport) -> UpsertReply {
+    let failures = report.failures.into_iter();
+    let failures =
+        failures.map(|failure| UnreadFile { name: failure.name, problem: failure.problem });
+    UpsertReply {
+        num_added: report.num_added as u64,
+        num_updated: report.num_updated as u64,
+        num_skipped: report.num_skipped as u64,
+        num_deleted: report.num_deleted as u64,
+        total_keys: report.total_keys as u64,
+        has_records: report.has_records,
+        added_docs: report.added.iter().map(|document| json!(document)).collect(),
+        failures: failures.collect(),
+    }
+}

@@ -1,0 +1,155 @@
+//! How a caller wants an upsert to be done and answered, from its headers.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderName};
+use parlor_schemas::{ChatflowId, Repetition};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::flow::uploads::FormFile;
+use crate::http::error::ApiError;
+
+/// The header that marks repetitions.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of preferences (RFC 7240).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Longest key in bytes.
+const MAX_KEY_BYTES: usize = 255;
+
+/// What a caller wants.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// The job's address at once (`respond-async`).
+    pub(super) is_async: bool,
+    /// Files that cannot be read are left out (`handling=lenient`).
+    pub(super) is_lenient: bool,
+    /// The progress as a stream.
+    pub(super) streams: bool,
+    /// The `Idempotency-Key`.
+    key: Option<String>,
+}
+
+impl Wish {
+    /// Reads the headers; unknown preferences are left alone, as RFC 7240 says.
+    ///
+    /// # Errors
+    /// 400 for an `Idempotency-Key` that is empty, long, doubled or no plain text.
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let mut wish = Self::default();
+        let texts = |name: HeaderName| {
+            request.headers().get_all(name).filter_map(|value| value.to_str().ok())
+        };
+        for preference in texts(PREFER).flat_map(|value| value.split([',', ';'])) {
+            let preference: String = preference.chars().filter(|ch| *ch != '"').collect();
+            match preference.trim().to_ascii_lowercase().as_str() {
+                "respond-async" => wish.is_async = true,
+                "handling=lenient" => wish.is_lenient = true,
+                _ => {}
+            }
+        }
+        wish.streams = texts(header::ACCEPT).any(|kinds| kinds.contains("text/event-stream"));
+        wish.key = key(request)?;
+        Ok(wish)
+    }
+
+    /// What a repetition is recognized by: the chatflow with the key, and all
+    /// that the body says. A form's boundary says nothing, so what it holds is
+    /// compared.
+    pub(super) fn repetition(
+        &self,
+        chatflow: ChatflowId,
+        body: &Map<String, Value>,
+        files: &[FormFile],
+    ) -> Option<Repetition> {
+        let key = self.key.as_ref()?;
+        let key = Sha256::new().chain_update(chatflow.as_bytes()).chain_update(key).finalize();
+        let mut short = [0; 16];
+        short.copy_from_slice(&key[..16]);
+        let mut said = Sha256::new();
+        said.update([u8::from(self.is_lenient)]);
+        let mut add = |piece: &[u8]| {
+            said.update((piece.len() as u64).to_be_bytes());
+            said.update(piece);
+        };
+        add(Value::Object(body.clone()).to_string().as_bytes());
+        for file in files {
+            add(file.name.as_bytes());
+            add(file.mime.as_bytes());
+            add(&file.bytes);
+        }
+        let body = said.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(Repetition { key: Uuid::from_bytes(short), body })
+    }
+}
+
+fn key(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let mut values = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(first) = values.next() else { return Ok(None) };
+    let text = first.to_str().ok().map(str::trim);
+    let text = text.filter(|text| !text.is_empty() && text.len() <= MAX_KEY_BYTES);
+    match (text, values.next()) {
+        (Some(text), None) => Ok(Some(text.to_owned())),
+        _ => Err(ApiError::bad(format!(
+            "Idempotency-Key must be one text of 1 to {MAX_KEY_BYTES} visible ASCII characters"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn wish(headers: &[(&'static str, &'static str)]) -> Result<Wish, ApiError> {
+        let request = headers
+            .iter()
+            .fold(TestRequest::default(), |request, header| request.append_header(*header));
+        Wish::of(&request.to_http_request())
+    }
+
+    #[test]
+    fn preferences_may_come_together_or_apart_and_unknown_ones_are_left_alone() {
+        for headers in [
+            &[("prefer", "respond-async, wait=5, handling=lenient")][..],
+            &[("prefer", "Respond-Async"), ("prefer", "handling=\"lenient\"; x")][..],
+        ] {
+            let found = wish(headers).unwrap();
+            assert!(found.is_async && found.is_lenient && !found.streams, "{headers:?}");
+        }
+        assert_eq!(wish(&[("prefer", "handling=strict")]).unwrap(), Wish::default());
+        assert!(wish(&[("accept", "text/event-stream, */*")]).unwrap().streams);
+    }
+
+    #[test]
+    fn a_key_is_one_short_text() {
+        let long: &'static str = "x".repeat(256).leak();
+        for bad in [&[("idempotency-key", "")][..], &[("idempotency-key", long)][..]] {
+            assert!(wish(bad).is_err(), "{bad:?}");
+        }
+        assert!(wish(&[("idempotency-key", "a"), ("idempotency-key", "b")]).is_err());
+    }
+
+    #[test]
+    fn a_repetition_is_of_one_chatflow_and_says_the_same() {
+        let wish = wish(&[("idempotency-key", "k")]).unwrap();
+        let [flow, other] = [[1; 16], [2; 16]].map(ChatflowId::from_bytes);
+        let body = |n: u64| Map::from_iter([("a".to_owned(), json!(n))]);
+        let file = |name: &str, bytes: &'static str| FormFile {
+            name: name.into(),
+            mime: "text/plain".into(),
+            bytes: bytes.into(),
+        };
+        let first = wish.repetition(flow, &body(1), &[file("a", "bc")]).unwrap();
+        assert_eq!(wish.repetition(flow, &body(1), &[file("a", "bc")]).unwrap(), first);
+        assert_ne!(wish.repetition(other, &body(1), &[]).unwrap().key, first.key);
+        for (body, file) in [(body(2), file("a", "bc")), (body(1), file("ab", "c"))] {
+            let changed = wish.repetition(flow, &body, &[file]).unwrap();
+            assert_eq!(changed.key, first.key);
+            assert_ne!(changed.body, first.body);
+        }
+        assert!(Wish::default().repetition(flow, &body(1), &[]).is_none());
+    }
+}

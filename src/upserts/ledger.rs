@@ -1,0 +1,93 @@
+//! The stored record of chunks, as nodes see it.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parlor_nodes::NodeError;
+use parlor_nodes::retrieval::{LedgerEntry, Origin, UpsertLedger};
+use uuid::Uuid;
+
+use crate::store::{ChunkLedger, StoreError};
+
+const CHATFLOW: &str = "chatflow:";
+const REQUEST: &str = "request:";
+
+/// The ledger in the store.
+pub struct StoredLedger(pub ChunkLedger);
+
+impl UpsertLedger for StoredLedger {
+    fn chunks<'a>(
+        &'a self,
+        identity: &'a str,
+        origin: &'a Origin,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        async move { self.0.chunks(identity, &name(origin)).await.map_err(failed) }.boxed()
+    }
+
+    fn entries<'a>(
+        &'a self,
+        identity: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>> {
+        async move {
+            let found = self.0.entries(identity).await.map_err(failed)?;
+            let entry =
+                |(name, chunks): (String, _)| Some(LedgerEntry { origin: origin(&name)?, chunks });
+            Ok(found.into_iter().filter_map(entry).collect())
+        }
+        .boxed()
+    }
+
+    fn announce<'a>(
+        &'a self,
+        identity: &'a str,
+        ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { self.0.announce(identity, ids).await.map_err(failed) }.boxed()
+    }
+
+    fn announced<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        async move { self.0.announced(identity).await.map_err(failed) }.boxed()
+    }
+
+    fn settle<'a>(
+        &'a self,
+        identity: &'a str,
+        entries: Vec<LedgerEntry>,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        let entries = entries.into_iter().map(|entry| (name(&entry.origin), entry.chunks));
+        let entries = entries.collect();
+        async move { self.0.settle(identity, entries).await.map_err(failed) }.boxed()
+    }
+}
+
+/// A text for each origin; the two kinds share none.
+fn name(origin: &Origin) -> String {
+    match origin {
+        Origin::Chatflow(id) => format!("{CHATFLOW}{id}"),
+        Origin::Request(name) => format!("{REQUEST}{name}"),
+    }
+}
+
+/// The origin of a text that [`name`] made.
+fn origin(name: &str) -> Option<Origin> {
+    let chatflow = name.strip_prefix(CHATFLOW).map(|id| Origin::Chatflow(id.into()));
+    chatflow.or_else(|| Some(Origin::Request(name.strip_prefix(REQUEST)?.into())))
+}
+
+fn failed(error: StoreError) -> NodeError {
+    NodeError::History(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_comes_back_as_it_went_and_the_two_kinds_share_no_name() {
+        for id in ["", "request:a", "a/b.txt"] {
+            for kind in [Origin::Chatflow(id.into()), Origin::Request(id.into())] {
+                assert_eq!(origin(&name(&kind)), Some(kind));
+            }
+        }
+        assert_eq!(origin("other"), None);
+    }
+}

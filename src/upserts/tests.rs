@@ -1,0 +1,220 @@
+//! Jobs over a real store, with runners that tests script.
+
+use std::sync::Arc;
+
+use futures::future::{FutureExt, LocalBoxFuture};
+use parlor_actors::{Progress, UpsertRunner};
+use parlor_schemas::{UpsertReply, UpsertState};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::store::{RowPageQuery, StoreOptions};
+
+enum Script {
+    Finish,
+    UntilTold(Arc<Notify>),
+    UntilCancelled,
+    Fail,
+}
+
+struct Scripted(Script);
+
+impl UpsertRunner for Scripted {
+    fn run(
+        self: Box<Self>,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
+        async move {
+            let counts = UpsertProgress { files: 1, chunks: 2, written: 2, ..Default::default() };
+            progress.report(counts);
+            match self.0 {
+                Script::Finish => {}
+                Script::UntilTold(told) => told.notified().await,
+                Script::UntilCancelled => {
+                    cancel.cancelled().await;
+                    return Err(drive::stopped());
+                }
+                Script::Fail => return Err(Fault::new(ErrorCode::UpstreamFailed, "no vectors")),
+            }
+            let added_docs = vec![json!({"pageContent": "x", "metadata": {}})];
+            Ok(UpsertReply { num_added: 2, added_docs, ..UpsertReply::default() })
+        }
+        .boxed_local()
+    }
+}
+
+struct Test {
+    _folder: TempDir,
+    store: Arc<Store>,
+    upserts: Upserts,
+    flow: ChatflowId,
+}
+
+impl Test {
+    fn job(&self, scripts: impl IntoIterator<Item = Script>) -> NewJob {
+        let step = |(at, script)| StoreStep {
+            node_id: format!("store_{at}"),
+            flow_data: vec![json!({"id": format!("store_{at}")})],
+            store: "store".into(),
+            runner: Box::new(Scripted(script)),
+        };
+        NewJob {
+            chatflow: self.flow,
+            chat_id: ChatId::random(),
+            steps: scripts.into_iter().enumerate().map(step).collect(),
+            permit: self.upserts.handle().admit().ok().unwrap(),
+            repetition: None,
+            outlives_client: false,
+        }
+    }
+
+    fn keyed(&self, body: &str, script: Script) -> NewJob {
+        let repetition = Some(Repetition { key: Uuid::from_u128(1), body: body.into() });
+        NewJob { repetition, outlives_client: true, ..self.job([script]) }
+    }
+
+    async fn running(&self, job: NewJob) -> RunningJob {
+        match self.upserts.start(job).await.unwrap() {
+            Started::Running(job) => job,
+            Started::Over(job) => panic!("over already: {job:?}"),
+        }
+    }
+
+    async fn history(&self) -> Vec<Value> {
+        let all = RowPageQuery { limit: 100, ..RowPageQuery::default() };
+        let page = self.store.upsert_history().page(Some(self.flow), all).await.unwrap();
+        page.rows.iter().map(|row| json!([row.result, row.flow_data])).collect()
+    }
+
+    /// The job as it lies on the disk, once it is over.
+    async fn over(&self, id: Uuid) -> UpsertJob {
+        loop {
+            let job = self.store.upsert_jobs().get(id).unwrap().unwrap();
+            if job.progress.state.is_over() {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Runs a test inside an actix system with a new store.
+fn run<F: Future<Output = ()>>(test: impl FnOnce(Test) -> F) {
+    actix::System::new().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default();
+        let store = Arc::new(Store::open(&folder.path().join("data"), options).unwrap());
+        let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
+        test(Test { _folder: folder, store, upserts, flow: ChatflowId::random() }).await;
+    });
+}
+
+#[test]
+fn the_stores_of_a_job_are_filled_in_order_and_each_has_a_row_in_the_history() {
+    run(|test| async move {
+        let mut job = test.running(test.job([Script::Finish, Script::Finish])).await;
+        let answer = job.end().await.unwrap();
+        assert_eq!(answer["numAdded"], 4);
+        assert_eq!(answer["addedDocs"].as_array().unwrap().len(), 2);
+        let row = |store: &str| json!([{"numAdded": 2}, [{"id": store}]]);
+        assert_eq!(test.history().await, [row("store_0"), row("store_1")]);
+        let stored = test.over(job.row().id).await;
+        assert_eq!(stored.progress.state, UpsertState::Done);
+        assert_eq!((stored.progress.files, stored.progress.written), (2, 4));
+        // Nobody can ask for the documents again, so they are not kept.
+        let expected = json!({"numAdded": 4, "addedDocs": [], "addedDocsOmitted": 2});
+        assert_eq!(json!(stored.result), expected);
+    });
+}
+
+#[test]
+fn what_fails_says_why_and_has_no_row_in_the_history() {
+    run(|test| async move {
+        let mut job = test.running(test.job([Script::Fail, Script::Finish])).await;
+        let fault = job.end().await.unwrap_err();
+        assert_eq!(fault.code, ErrorCode::UpstreamFailed);
+        let stored = test.over(job.row().id).await;
+        assert_eq!(stored.progress.state, UpsertState::Failed);
+        assert_eq!(stored.error.unwrap().message, "no vectors");
+        assert!(test.history().await.is_empty());
+    });
+}
+
+#[test]
+fn a_client_that_leaves_stops_its_job_unless_it_outlives_it() {
+    run(|test| async move {
+        let job = test.running(test.job([Script::UntilCancelled])).await;
+        let id = job.row().id;
+        drop(job);
+        assert_eq!(test.over(id).await.progress.state, UpsertState::Cancelled);
+
+        let told = Arc::new(Notify::new());
+        let script = Script::UntilTold(told.clone());
+        let job = NewJob { outlives_client: true, ..test.job([script]) };
+        let job = test.running(job).await;
+        let id = job.row().id;
+        drop(job);
+        told.notify_one();
+        let stored = test.over(id).await;
+        assert_eq!(stored.progress.state, UpsertState::Done);
+        assert_eq!(stored.result.unwrap()["addedDocs"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_repetition_joins_the_first_while_it_runs_and_gets_its_answer_afterwards() {
+    run(|test| async move {
+        let told = Arc::new(Notify::new());
+        let script = Script::UntilTold(told.clone());
+        let mut first = test.running(test.keyed("body", script)).await;
+        let mut second = test.running(test.keyed("body", Script::Fail)).await;
+        assert_eq!(second.row().id, first.row().id);
+        let other = test.upserts.start(test.keyed("other", Script::Finish)).await;
+        assert_eq!(other.err().unwrap().code, ErrorCode::KeyReused);
+        told.notify_one();
+        let answer = first.end().await.unwrap();
+        assert_eq!(second.end().await.unwrap(), answer);
+        test.over(first.row().id).await;
+        while !test.upserts.inner.live().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let Started::Over(third) =
+            test.upserts.start(test.keyed("body", Script::Fail)).await.unwrap()
+        else {
+            panic!("it ran again")
+        };
+        assert_eq!(third.result.as_ref(), Some(&*answer));
+        assert_eq!(test.history().await.len(), 1);
+    });
+}
+
+#[test]
+fn a_job_is_seen_while_it_runs_and_can_be_stopped() {
+    run(|test| async move {
+        let job = NewJob { outlives_client: true, ..test.job([Script::UntilCancelled]) };
+        let mut job = test.running(job).await;
+        while job.now().progress.files == 0 {
+            job.changed().await;
+        }
+        let seen = test.upserts.get(job.row().id).unwrap().unwrap();
+        assert_eq!((seen.progress.state, seen.progress.chunks), (UpsertState::Running, 2));
+        assert!(test.upserts.cancel(job.row().id).await);
+        assert_eq!(job.end().await.unwrap_err().code, ErrorCode::Cancelled);
+        assert!(!test.upserts.cancel(Uuid::new_v4()).await);
+    });
+}
+
+#[test]
+fn a_server_that_stops_leaves_its_jobs_interrupted() {
+    run(|test| async move {
+        let job = NewJob { outlives_client: true, ..test.job([Script::UntilCancelled]) };
+        let job = test.running(job).await;
+        test.upserts.stop().await;
+        let stored = test.store.upsert_jobs().get(job.row().id).unwrap().unwrap();
+        assert_eq!(stored.progress.state, UpsertState::Interrupted);
+        assert!(stored.error.unwrap().message.contains("send it again"));
+    });
+}

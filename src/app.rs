@@ -62,7 +62,7 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
-        let blobs = store.blobs().clone();
+        let (blobs, shelf) = (store.blobs().clone(), store.vectors().clone());
         let state = AppState {
             flows: FlowCache::new(
                 store.clone(),
@@ -71,7 +71,7 @@ impl Application {
             ),
             store,
             supervisor,
-            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs)),
+            services: Arc::new(NodeServices::new(args.provider_urls.clone(), blobs, shelf)),
             basic: basic.filter(|(user, password)| !user.is_empty() && !password.is_empty()),
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),

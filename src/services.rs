@@ -1,13 +1,16 @@
 //! What the server lends to nodes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlor_nodes::Services;
 use parlor_nodes::ctx::StoredFile;
+use parlor_nodes::retrieval::IndexShelf;
+use parlor_nodes::{NodeError, Services};
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
+use crate::store::vectors::Shelf;
 
 /// Connecting to a provider may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,12 +25,18 @@ thread_local! {
 pub struct NodeServices {
     provider_urls: HashMap<String, String>,
     blobs: Blobs,
+    shelf: Shelf,
 }
 
 impl NodeServices {
-    /// With the addresses that the operator set, and the uploaded files.
-    pub fn new(provider_urls: impl IntoIterator<Item = (String, String)>, blobs: Blobs) -> Self {
-        Self { provider_urls: provider_urls.into_iter().collect(), blobs }
+    /// With the addresses that the operator set, the uploaded files and the
+    /// vector indexes.
+    pub fn new(
+        provider_urls: impl IntoIterator<Item = (String, String)>,
+        blobs: Blobs,
+        shelf: Shelf,
+    ) -> Self {
+        Self { provider_urls: provider_urls.into_iter().collect(), blobs, shelf }
     }
 }
 
@@ -38,6 +47,10 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn shelf(&self) -> Result<Arc<dyn IndexShelf>, NodeError> {
+        Ok(Arc::new(self.shelf.clone()))
     }
 
     fn stored_file<'a>(

@@ -13,11 +13,13 @@
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
 //! - [`retrieval`]: documents, vectors and what works on them, as traits
+//! - [`vector_index`]: the embedded index, in memory; `bm25`: ranks by words
 //! - [`files`]: files as inputs; [`workers`]: work that computes for long
 //! - [`extract`]: the text of files; [`speech`]: words out of recordings
 //! - then one folder per category of Flowise's palette
 
 pub mod agents;
+mod bm25;
 pub mod chains;
 pub mod chat_models;
 pub mod ctx;
@@ -46,6 +48,7 @@ mod test_support;
 pub mod text_splitters;
 pub mod tools;
 pub mod utilities;
+pub mod vector_index;
 pub mod vector_stores;
 pub mod wire;
 pub mod workers;

@@ -18,7 +18,7 @@
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
 //! - [`archive`]: how a backup lies in files
 //! - [`verify_folder`], [`verify_backup`]: does everything fit together?
-//! - [`blobs`]: uploaded files
+//! - [`blobs`]: uploaded files; [`vectors`]: the embedded vector index
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 //! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`] and [`Leads`]
@@ -61,6 +61,7 @@ mod table;
 mod tests;
 mod tidy;
 mod variables;
+pub mod vectors;
 mod verify;
 mod verify_archive;
 mod verify_rows;
@@ -97,6 +98,7 @@ use indexed::IndexedTable;
 use lock::FolderLock;
 use queue::Queue;
 use table::Table;
+use vectors::Shelf;
 
 /// The tree of all turns and their indexes.
 const HISTORY: &str = "history";
@@ -154,6 +156,7 @@ pub struct Store {
     variables: Variables,
     feedback: Feedbacks,
     leads: Leads,
+    vectors: Shelf,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -192,6 +195,7 @@ impl Store {
             feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
             leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
             history: History { disk, deletions, queue, blobs },
+            vectors: Shelf::new(data_dir),
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -208,6 +212,11 @@ impl Store {
     /// The uploaded files.
     pub fn blobs(&self) -> &Blobs {
         &self.history.blobs
+    }
+
+    /// The embedded vector indexes.
+    pub fn vectors(&self) -> &Shelf {
+        &self.vectors
     }
 
     /// The chatflows and the credentials bound to their nodes.

@@ -3,12 +3,16 @@
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
 //! writing ([`upsert`]) and searching ([`search`]) are the same for all.
 
+mod embedded;
+mod faiss;
+mod memory_vector_store;
 mod search;
 mod settings;
 mod upsert;
 
 use std::sync::Arc;
 
+pub use embedded::own_collections;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
@@ -19,7 +23,7 @@ use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, VectorIndex};
 use crate::spec::NodeSpec;
 
 /// The vector store nodes.
-pub const NODES: &[&NodeSpec] = &[];
+pub const NODES: &[&NodeSpec] = &[&memory_vector_store::SPEC, &faiss::SPEC];
 
 /// A vector store as its node describes it. Building it calls nobody.
 pub struct VectorStore {

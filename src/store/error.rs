@@ -66,7 +66,9 @@ pub enum StoreError {
         why: &'static str,
     },
     /// Vectors of a later version.
-    #[error("the vectors in {folder} of the data folder were written by a newer Parlor; start that one")]
+    #[error(
+        "the vectors in {folder} of the data folder were written by a newer Parlor; start that one"
+    )]
     NewerVectors {
         /// Their folder, below the data folder.
         folder: String,

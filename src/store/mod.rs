@@ -73,6 +73,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use parlor_nodes::vector_stores::owner;
+
 pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use backup::{Backup, BackupItem};
 pub use chatflows::{Bindings, Chatflows};
@@ -188,14 +190,17 @@ impl Store {
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
         let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
         // A row that cannot be read is no reason to delete its files.
-        blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
+        let is_gone = |id| matches!(chatflows.get(id), Ok(None));
+        blobs.sweep(is_gone)?;
+        let vectors = Shelf::new(data_dir);
+        vectors.sweep(|name| owner(name).is_some_and(is_gone))?;
         Ok(Self {
             chatflows,
             variables: Variables::new(table("variables")),
             feedback: Feedbacks::new(IndexedTable::new("feedback", disk.clone(), queue.clone())),
             leads: Leads::new(IndexedTable::new("leads", disk.clone(), queue.clone())),
             history: History { disk, deletions, queue, blobs },
-            vectors: Shelf::new(data_dir),
+            vectors,
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -252,6 +257,20 @@ impl Store {
     /// Contact data that people leave.
     pub fn leads(&self) -> &Leads {
         &self.leads
+    }
+
+    /// Looks at everything in the store, the vector indexes too.
+    ///
+    /// # Errors
+    /// Those of reading, but not a damaged record: that is found.
+    pub async fn verify(&self) -> Result<Verification, StoreError> {
+        let mut found = self.history.verify().await?;
+        let folder = self.folder.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            vectors::verify(&folder, &mut found);
+            found
+        });
+        looked.await.map_err(|_| StoreError::Panicked)
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

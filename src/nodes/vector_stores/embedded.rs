@@ -35,6 +35,12 @@ pub fn own_collections(chatflow: ChatflowId) -> String {
     format!("memory/{chatflow}/")
 }
 
+/// The chatflow whose own a collection of this name is.
+pub fn owner(collection: &str) -> Option<ChatflowId> {
+    let (chatflow, _) = collection.strip_prefix("memory/")?.split_once('/')?;
+    ChatflowId::parse(chatflow).ok()
+}
+
 /// A collection by its name.
 pub(super) struct Embedded {
     /// Label and id of the node, for errors.

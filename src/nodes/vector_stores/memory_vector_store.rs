@@ -39,8 +39,8 @@ mod tests {
 
     use super::*;
     use crate::test_support::{TestTurn, json, node, source};
-    use crate::vector_stores::SearchKind;
     use crate::vector_stores::embedded::tests::{FakeEmbeddings, store, store_error};
+    use crate::vector_stores::{SearchKind, own_collections, owner};
 
     #[test]
     fn it_fills_itself_and_belongs_to_its_chatflow_node_and_embeddings() {
@@ -50,7 +50,9 @@ mod tests {
         assert!(store.fills_itself);
         let expected = format!("memory/{}/test_0/m1", turn.chatflow);
         assert_eq!(store.index.identity(&turn), expected);
-        assert!(expected.starts_with(&crate::vector_stores::own_collections(turn.chatflow)));
+        assert!(expected.starts_with(&own_collections(turn.chatflow)));
+        assert_eq!(owner(&expected), Some(turn.chatflow));
+        assert_eq!(owner("faiss/memory/x/y"), None);
     }
 
     #[test]

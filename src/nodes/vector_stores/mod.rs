@@ -12,7 +12,7 @@ mod upsert;
 
 use std::sync::Arc;
 
-pub use embedded::own_collections;
+pub use embedded::{own_collections, owner};
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 

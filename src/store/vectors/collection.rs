@@ -115,10 +115,8 @@ impl Collection {
         }
         let kept: HashSet<String> = next.marks.iter().map(|mark| mark.name.clone()).collect();
         // The lock is held for this statement alone: searches wait for nothing.
-        let last = std::mem::replace(
-            &mut *self.now.write().unwrap_or_else(PoisonError::into_inner),
-            next,
-        );
+        let last =
+            std::mem::replace(&mut *self.now.write().unwrap_or_else(PoisonError::into_inner), next);
         let synced = Manifest::sync(&self.folder);
         // Until the rename is lasting the old manifest may come back with a power cut.
         if synced.is_ok() {

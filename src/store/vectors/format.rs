@@ -101,7 +101,8 @@ impl SegmentWriter {
     /// # Errors
     /// As of [`Self::create`].
     pub(super) fn put(&mut self, chunks: &[Chunk]) -> Result<(), StoreError> {
-        let size = |chunk: &Chunk| chunk.document.page_content.len() + chunk.vector.len() * 4 + 1024;
+        let size =
+            |chunk: &Chunk| chunk.document.page_content.len() + chunk.vector.len() * 4 + 1024;
         need_room(&self.folder, chunks.iter().map(size).sum::<usize>() as u64)?;
         chunks.iter().try_for_each(|chunk| {
             let document = &chunk.document;

@@ -92,7 +92,8 @@ struct DocumentHead {
 fn document(file: &mut Checked, text: &mut Vec<u8>) -> Result<DocumentHead, Unreadable> {
     let mut head = [0; DOCUMENT_HEAD_BYTES];
     file.read_exact(&mut head)?;
-    let length = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let length =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (content_bytes, metadata_bytes) = (length(16), length(20));
     let n_bytes = u64::from(content_bytes) + u64::from(metadata_bytes);
     // A garbled length must not become a huge allocation.

@@ -3,7 +3,7 @@
 //! Its first line is `parlor-vectors <CRC32 of the rest>`, the rest is JSON.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -67,11 +67,22 @@ impl Entry {
 impl Manifest {
     /// The manifest of a folder; `None` where none was written yet.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, Unreadable> {
-        let text = match std::fs::read(folder.join(FILE)) {
-            Ok(text) => text,
+        Ok(Self::open(folder)?.map(|(manifest, _)| manifest))
+    }
+
+    /// The same with its file, which stays what it is when it is replaced.
+    pub(super) fn open(folder: &Path) -> Result<Option<(Self, File)>, Unreadable> {
+        let mut file = match File::open(folder.join(FILE)) {
+            Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        Ok(Some((Self::parse(&text)?, file)))
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, Unreadable> {
         let garbled = || Unreadable::Damaged("its manifest is garbled");
         let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(garbled)?;
         let (first, json) = (&text[..end], &text[end + 1..]);
@@ -88,7 +99,7 @@ impl Manifest {
             let name = &entry.mark.name;
             name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
-        if manifest.segments.iter().all(is_ours) { Ok(Some(manifest)) } else { Err(garbled()) }
+        if manifest.segments.iter().all(is_ours) { Ok(manifest) } else { Err(garbled()) }
     }
 
     /// Puts the manifest in the place of the last one. After an error the last

@@ -10,7 +10,7 @@
 //! - `manifest`: what a collection consists of
 //! - `collection`: its moments, and how one follows the other; `merge`: fewer segments
 //! - `upsert`: the writer of one upsert; `pool`: searches off the arbiters
-//! - [`Shelf`]: all collections
+//! - [`Shelf`]: all collections; `verify`: whether they are whole, and a backup's files
 
 mod collection;
 mod format;
@@ -32,7 +32,8 @@ use parlor_schemas::Fault;
 use super::error::StoreError;
 
 pub use shelf::Shelf;
-pub(super) use verify::{Checked, check_collection, collections};
+pub(super) use verify::verify;
+pub use verify::{capture, collections};
 
 /// The folder of all collections in the data folder.
 pub const FOLDER: &str = "vectors";

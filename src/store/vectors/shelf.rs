@@ -78,7 +78,8 @@ impl Shelf {
     /// [`StoreError::Io`]. Manifests that cannot be read are left alone.
     pub async fn remove_prefix(&self, prefix: &str) -> Result<usize, NodeError> {
         let (root, prefix) = (self.0.root.clone(), prefix.to_owned());
-        let hashes = pool::blocking(move || Ok(hashes_of(&root, &prefix))).await?;
+        let is_one = move |name: &str| name.starts_with(&prefix);
+        let hashes = pool::blocking(move || Ok(hashes_of(&root, is_one))).await?;
         for hash in &hashes {
             let slot = self.0.slot(hash);
             let mut open = slot.lock().await;
@@ -94,6 +95,13 @@ impl Shelf {
             pool::blocking(remove).await?;
         }
         Ok(hashes.len())
+    }
+
+    /// Removes collections before anybody can open one: those of chatflows
+    /// that were deleted while the server stopped, or while an upsert ran.
+    pub(in crate::store) fn sweep(&self, is_gone: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let gone = hashes_of(&self.0.root, is_gone);
+        gone.iter().try_for_each(|hash| remove_folder(&self.0.root.join(hash)))
     }
 }
 
@@ -154,14 +162,13 @@ pub(super) fn hash(name: &str) -> String {
     hash
 }
 
-fn hashes_of(root: &Path, prefix: &str) -> Vec<String> {
+fn hashes_of(root: &Path, is_one: impl Fn(&str) -> bool) -> Vec<String> {
     let Ok(entries) = root.read_dir() else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let is_one = |hash: &String| {
+    let is_named = |hash: &String| {
         let manifest = Manifest::read(&root.join(hash)).ok().flatten();
-        manifest.is_some_and(|manifest| {
-            manifest.name.starts_with(prefix) && self::hash(&manifest.name) == *hash
-        })
+        manifest
+            .is_some_and(|manifest| is_one(&manifest.name) && self::hash(&manifest.name) == *hash)
     };
-    names.filter(is_one).collect()
+    names.filter(is_named).collect()
 }

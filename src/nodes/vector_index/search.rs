@@ -3,11 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::bits::Bits;
 use super::filter::Filter;
 use super::scan::{Best, Candidate, Stretch, dot, extend_unit};
 use super::snapshot::{Live, Place, Snapshot};
+use super::words::{Posting, Words};
 use crate::bm25;
 use crate::error::NodeError;
 use crate::retrieval::{Document, Hit, QueryKind, VectorQuery};
@@ -105,6 +107,15 @@ fn mask(live: &Live, search: &Search) -> Option<Bits> {
     }
 }
 
+/// The rows that have a term and are alive.
+fn alive<'a>(
+    live: &'a Live,
+    words: &'a Words,
+    term: &bm25::Term,
+) -> impl Iterator<Item = &'a Posting> {
+    words.rows_with(term).iter().filter(|held| !live.dead.contains(held.row as usize))
+}
+
 /// A snapshot as one search sees it.
 struct View<'a> {
     snapshot: &'a Snapshot,
@@ -168,42 +179,45 @@ impl<'a> View<'a> {
 
     /// The best by words (BM25 over all that is alive).
     fn by_words(&self, k: usize) -> Result<Vec<Place>, NodeError> {
-        let stretches = self.stretches();
         let segments = &self.snapshot.segments;
-        let words: Vec<_> =
-            segments.iter().map(|live| live.segment.words()).collect::<Result<_, _>>()?;
-        let n_alive = self.snapshot.n_alive();
-        let n_words: u64 = segments
-            .iter()
-            .zip(&words)
-            .map(|(live, words)| live.alive().map(|row| u64::from(words.n_words(row))).sum::<u64>())
-            .sum();
-        let mean = n_words as f64 / n_alive.max(1) as f64;
-        let mut scores: HashMap<Place, f64> = HashMap::new();
-        for term in bm25::terms(&self.search.text) {
-            let alive = |at: usize| {
-                let dead = &segments[at].dead;
-                words[at].rows_with(&term).iter().filter(|held| !dead.contains(held.row as usize))
-            };
-            let n_with = (0..segments.len()).map(|at| alive(at).count()).sum();
-            let weight = term.weight(n_with, n_alive);
-            for (at, stretch) in stretches.iter().enumerate() {
-                for held in alive(at).filter(|held| stretch.is_open(held.row as usize)) {
-                    let row = held.row as usize;
-                    let gain = bm25::gain(weight, held.count, words[at].n_words(row), mean);
-                    *scores.entry(Place { segment: at, row }).or_default() += gain;
+        let words = segments.iter().map(|live| live.segment.words());
+        let words: Vec<_> = words.collect::<Result<_, NodeError>>()?;
+        let scores = self.word_scores(&words);
+        let mut best = Best::of(k);
+        for (at, scores) in scores.iter().enumerate() {
+            let stretch = self.stretch(at, 0..scores.len());
+            for (row, score) in scores.iter().copied().enumerate() {
+                if score > 0.0 && best.may_take(score) && stretch.is_open(row) {
+                    let (id, place) = (segments[at].segment.id(row), Place { segment: at, row });
+                    best.take(Candidate { score, id, place });
                 }
             }
         }
-        let mut best = Best::of(k);
-        for (place, score) in scores {
-            best.take(Candidate {
-                score,
-                id: segments[place.segment].segment.id(place.row),
-                place,
-            });
-        }
         Ok(best.into_sorted().into_iter().map(|found| found.place).collect())
+    }
+
+    /// A score for each row of each segment, 0 for one that has none of the words.
+    fn word_scores(&self, words: &[Arc<Words>]) -> Vec<Vec<f64>> {
+        let segments = &self.snapshot.segments;
+        let n_alive = self.snapshot.n_alive();
+        let all = segments.iter().zip(words);
+        let n_words = all
+            .clone()
+            .flat_map(|(live, words)| live.alive().map(|row| u64::from(words.n_words(row))));
+        let mean = n_words.sum::<u64>() as f64 / n_alive.max(1) as f64;
+        let mut scores: Vec<_> =
+            segments.iter().map(|live| vec![0.0; live.segment.n_rows()]).collect();
+        for term in bm25::terms(&self.search.text) {
+            let n_with = all.clone().map(|(live, words)| alive(live, words, &term).count()).sum();
+            let weight = term.weight(n_with, n_alive);
+            for ((live, words), scores) in all.clone().zip(&mut scores) {
+                for held in alive(live, words, &term) {
+                    let row = held.row as usize;
+                    scores[row] += bm25::gain(weight, held.count, words.n_words(row), mean);
+                }
+            }
+        }
+        scores
     }
 
     /// The ranks by vector and by words, fused.

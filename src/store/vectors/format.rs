@@ -76,6 +76,8 @@ pub(super) struct SegmentWriter {
     n_rows: u32,
     vectors: MarkedFile,
     documents: MarkedFile,
+    /// A vector on its way to the file.
+    bytes: Vec<u8>,
     is_kept: bool,
 }
 
@@ -87,8 +89,9 @@ impl SegmentWriter {
         let vectors = MarkedFile::create(&VECTORS.path(folder, &name))?;
         let documents = MarkedFile::create(&DOCUMENTS.path(folder, &name))?;
         let folder = folder.to_owned();
-        let (n_rows, is_kept) = (0, false);
-        let mut made = Self { folder, name, n_dimensions, n_rows, vectors, documents, is_kept };
+        let (n_rows, bytes, is_kept) = (0, Vec::new(), false);
+        let mut made =
+            Self { folder, name, n_dimensions, n_rows, vectors, documents, bytes, is_kept };
         made.vectors.write(&VECTORS.head(n_dimensions))?;
         made.documents.write(&DOCUMENTS.head(n_dimensions))?;
         Ok(made)
@@ -132,7 +135,9 @@ impl SegmentWriter {
         [&head[..], content.as_bytes(), metadata.as_bytes()]
             .into_iter()
             .try_for_each(|bytes| self.documents.write(bytes))?;
-        vector.iter().try_for_each(|x| self.vectors.write(&x.to_le_bytes()))
+        self.bytes.clear();
+        self.bytes.extend(vector.iter().flat_map(|x| x.to_le_bytes()));
+        self.vectors.write(&self.bytes)
     }
 
     /// Makes the files lasting.

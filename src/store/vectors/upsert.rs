@@ -33,7 +33,12 @@ impl EmbeddedIndex for Handle {
             )));
         }
         fits(&self.0.snapshot(), n_dimensions)?;
-        Ok(Box::new(Upsert { collection: self.0.clone(), n_dimensions, writer: None }))
+        Ok(Box::new(Upsert {
+            collection: self.0.clone(),
+            n_dimensions,
+            writer: None,
+            is_broken: false,
+        }))
     }
 
     fn delete<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<u64, NodeError>> {
@@ -66,6 +71,8 @@ struct Upsert {
     n_dimensions: usize,
     /// Made with the first chunks: an upsert of none leaves no file.
     writer: Option<SegmentWriter>,
+    /// Chunks were lost: a commit would make half an upsert visible.
+    is_broken: bool,
 }
 
 impl Upsert {
@@ -98,10 +105,12 @@ impl IndexWriter for Upsert {
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move {
-            self.refuse_bad(&chunks)?;
             if chunks.is_empty() {
                 return Ok(());
             }
+            // Until it is written, also when the caller leaves meanwhile.
+            let was_broken = std::mem::replace(&mut self.is_broken, true);
+            self.refuse_bad(&chunks)?;
             let (collection, n_dimensions) = (self.collection.clone(), self.n_dimensions);
             // After a failure there is no writer, and its files are gone.
             let writer = self.writer.take();
@@ -114,6 +123,7 @@ impl IndexWriter for Upsert {
                 Ok(writer)
             };
             self.writer = Some(pool::blocking(put).await?);
+            self.is_broken = was_broken;
             Ok(())
         }
         .boxed()
@@ -124,8 +134,14 @@ impl IndexWriter for Upsert {
         stale: Vec<Uuid>,
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
-        let Self { collection, writer, .. } = *self;
-        async move { pool::blocking(move || collection.commit(writer, &stale)).await.map(drop) }
-            .boxed()
+        let Self { collection, writer, is_broken, .. } = *self;
+        async move {
+            if is_broken {
+                let problem = "some of these chunks could not be written; begin the upsert again";
+                return Err(NodeError::BadRequest(problem.to_owned()));
+            }
+            pool::blocking(move || collection.commit(writer, &stale)).await.map(drop)
+        }
+        .boxed()
     }
 }

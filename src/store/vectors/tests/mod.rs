@@ -250,6 +250,7 @@ async fn vectors_of_another_dimension_are_refused_with_both_numbers_and_a_way_ou
         let error = writer.put(vec![bad], &ctx()).await.unwrap_err();
         assert!(matches!(error, NodeError::BadRequest(_)), "{error}");
     }
+    assert!(writer.commit(ids(&[1]), &ctx()).await.is_err(), "chunks are missing");
     assert!(index.writer(0).is_err());
     // One that began while the collection was empty finds it filled.
     let empty = place.open("empty").await;

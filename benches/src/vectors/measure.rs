@@ -104,10 +104,24 @@ pub(super) fn searches(
         let bytes: Vec<u8> = found.iter().flatten().flat_map(|row| row.to_le_bytes()).collect();
         fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let began = Instant::now();
+    let is_used = snapshot.segments[0].segment.build_graph(|| true);
+    let graph_s = began.elapsed().as_secs_f64();
+    let (mut graph, by_graph) = time(corpus, usize::MAX, |query| search(query, false))?;
+    graph["recall"] = json!(recall(&by_graph, &found));
+    graph["build_s"] = json!(graph_s);
     Ok(json!({
+        "graph": graph, "graph_is_used": is_used,
         "exact_one_thread": one, "exact_two_threads": two, "exact_filtered": filtered,
         "hybrid": hybrid, "words_indexed_s": words_s, "resident_mb": resident_mb(),
     }))
+}
+
+/// The share of the exact rows that were found, too.
+fn recall(found: &[Vec<u32>], exact: &[Vec<u32>]) -> f64 {
+    let same = |(a, b): (&Vec<u32>, &Vec<u32>)| b.iter().filter(|row| a.contains(row)).count();
+    let n_all: usize = exact.iter().map(Vec::len).sum();
+    found.iter().zip(exact).map(same).sum::<usize>() as f64 / n_all.max(1) as f64
 }
 
 /// Text of this many megabytes, cut plainly and indexed with vectors of its

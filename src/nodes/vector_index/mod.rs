@@ -6,6 +6,7 @@
 
 mod bits;
 mod filter;
+mod graph;
 mod scan;
 mod search;
 mod segment;

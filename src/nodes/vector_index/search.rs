@@ -135,29 +135,54 @@ impl<'a> View<'a> {
         all.map(|(at, live)| self.stretch(at, 0..live.segment.n_rows())).collect()
     }
 
+    /// By graph where there is one, by looking at every row otherwise.
     fn nearest(&self, k: usize, may_split: bool) -> Vec<Place> {
-        let stretches = self.stretches();
+        let mut best = Best::of(k);
+        let mut stretches = self.stretches();
+        stretches.retain(|stretch| !self.ask_graph(stretch, k, &mut best));
         let n_rows: usize = stretches.iter().map(|stretch| stretch.rows.len()).sum();
-        let scan = |stretches: &[Stretch<'_>]| {
-            let mut best = Best::of(k);
-            stretches.iter().for_each(|stretch| stretch.search(&self.search.unit, &mut best));
-            best
-        };
-        let best = if may_split && self.snapshot.is_worth_splitting() {
+        if may_split && n_rows.saturating_mul(self.search.unit.len()) >= MIN_NUMBERS_TO_SPLIT {
             let (here, there) = self.halves(stretches, n_rows / 2);
             std::thread::scope(|scope| {
-                let other = scope.spawn(|| scan(&there));
-                let mut best = scan(&here);
+                let other = scope.spawn(|| {
+                    let mut best = Best::of(k);
+                    self.scan(&there, &mut best);
+                    best
+                });
+                self.scan(&here, &mut best);
                 match other.join() {
                     Ok(theirs) => best.merge(theirs),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
-                best
-            })
+            });
         } else {
-            scan(&stretches)
-        };
+            self.scan(&stretches, &mut best);
+        }
         best.into_sorted().into_iter().map(|found| found.place).collect()
+    }
+
+    fn scan(&self, stretches: &[Stretch<'_>], best: &mut Best) {
+        stretches.iter().for_each(|stretch| stretch.search(&self.search.unit, best));
+    }
+
+    /// False where the graph does not know enough rows that may be found.
+    fn ask_graph(&self, stretch: &Stretch<'_>, k: usize, best: &mut Best) -> bool {
+        let Some(mut rows) = stretch.segment.by_graph(&self.search.unit, k) else { return false };
+        rows.retain(|row| stretch.is_open(*row));
+        if rows.len() < k {
+            return false;
+        }
+        for row in rows.into_iter().take(k) {
+            let place = Place { segment: stretch.at, row };
+            let score = f64::from(dot(&self.search.unit, self.unit(place)));
+            best.take(Candidate { score, id: stretch.segment.id(row), place });
+        }
+        true
+    }
+
+    fn unit(&self, Place { segment, row }: Place) -> &'a [f32] {
+        let n = self.search.unit.len();
+        &self.snapshot.segments[segment].segment.units()[row * n..(row + 1) * n]
     }
 
     /// The first `n_first` rows and the others.
@@ -242,14 +267,12 @@ impl<'a> View<'a> {
     fn hit(&self, place: Place) -> Result<Hit, NodeError> {
         let Place { segment, row } = place;
         let segment = &self.snapshot.segments[segment].segment;
-        let n = self.search.unit.len();
-        let unit = &segment.units()[row * n..(row + 1) * n];
         let content = segment.reader().content(row)?;
         let vector = self.search.with_vectors.then(|| segment.reader().vector(row)).transpose()?;
         Ok(Hit {
             id: segment.id(row),
             document: Document::new(content, segment.metadata(row)),
-            score: dot(&self.search.unit, unit),
+            score: dot(&self.search.unit, self.unit(place)),
             vector,
         })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
@@ -10,10 +11,19 @@ use uuid::Uuid;
 
 use super::bits::Bits;
 use super::filter::Filter;
+use super::graph::{Graph, Units};
 use super::scan;
 use super::words::Words;
 use crate::error::NodeError;
 
+/// Rows from which a graph is built: fewer are searched exactly in a few milliseconds.
+const MIN_GRAPH_ROWS: usize = 50_000;
+/// Exact searches before a graph is built: it takes about as long as they did.
+const SCANS_BEFORE_GRAPH: u32 = 2_000;
+/// Candidates of a search by graph: more find more and take longer.
+const GRAPH_WIDTH: usize = 128;
+/// More hits are searched exactly.
+const MAX_GRAPH_HITS: usize = 100;
 /// Filters whose rows a segment remembers.
 const MAX_MASKS: usize = 8;
 /// The metadata key of a file upload's chat (Flowise 2.2.8).
@@ -102,6 +112,9 @@ pub struct Segment {
     masks: Mutex<VecDeque<(Arc<str>, Arc<Bits>)>>,
     words: OnceLock<Arc<Words>>,
     words_turn: Mutex<()>,
+    /// `None` inside: one was built and found too little.
+    graph: OnceLock<Option<Graph>>,
+    n_scans: AtomicU32,
 }
 
 impl Segment {
@@ -114,7 +127,8 @@ impl Segment {
         // Stable: of one id put twice the later row comes later.
         by_id.sort_by_key(|row| parts.ids[*row as usize]);
         let (masks, words) = (Mutex::default(), OnceLock::new());
-        Self { parts, by_id, reader, masks, words, words_turn: Mutex::new(()) }
+        let (words_turn, graph, n_scans) = (Mutex::new(()), OnceLock::new(), AtomicU32::new(0));
+        Self { parts, by_id, reader, masks, words, words_turn, graph, n_scans }
     }
 
     /// Rows, dead ones among them.
@@ -147,6 +161,45 @@ impl Segment {
     /// All vectors one after the other, of length 1.
     pub(super) fn units(&self) -> &[f32] {
         &self.parts.units
+    }
+
+    fn all_units(&self) -> Units<'_> {
+        let n_dimensions = self.parts.units.len() / self.n_rows().max(1);
+        Units { all: &self.parts.units, n_dimensions }
+    }
+
+    /// The rows nearest to a question by the graph, best first; `None` where
+    /// there is no graph to ask.
+    pub(super) fn by_graph(&self, question: &[f32], k: usize) -> Option<Vec<usize>> {
+        if k > MAX_GRAPH_HITS {
+            return None;
+        }
+        let Some(graph) = self.graph.get() else {
+            self.n_scans.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let near = graph.as_ref()?.search(self.all_units(), question, GRAPH_WIDTH.max(4 * k));
+        Some(near.into_iter().map(|near| near.row as usize).collect())
+    }
+
+    /// Whether searches have taken so long together that a graph pays.
+    pub fn wants_graph(&self) -> bool {
+        self.n_rows() >= MIN_GRAPH_ROWS
+            && self.n_scans.load(Ordering::Relaxed) >= SCANS_BEFORE_GRAPH
+            && self.graph.get().is_none()
+    }
+
+    /// Builds the graph, for a minute or more, as long as `keep_going` says
+    /// so; whether it is good enough to be used from now on.
+    pub fn build_graph(&self, keep_going: impl Fn() -> bool) -> bool {
+        if self.graph.get().is_none()
+            && let Some(graph) = Graph::build(self.all_units(), keep_going)
+        {
+            let is_good = graph.is_good(self.all_units(), GRAPH_WIDTH);
+            // Somebody else's is as good.
+            let _ = self.graph.set(is_good.then_some(graph));
+        }
+        matches!(self.graph.get(), Some(Some(_)))
     }
 
     /// Metadata of a row, as JSON.

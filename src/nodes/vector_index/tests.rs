@@ -165,6 +165,47 @@ fn a_question_of_another_dimension_or_of_no_numbers_never_panics() {
     assert!(found(&Snapshot::default(), &query(&[1.0])).is_empty());
 }
 
+#[test]
+fn with_a_graph_the_dead_and_the_filtered_are_not_found_and_nothing_is_missing() {
+    // The same angle turned at eight different speeds: near rows lie anywhere.
+    let vector = |n: u128| -> Vec<f32> {
+        (1..=8_u128).map(|speed| ((n * n * speed) as f32 / 7.0).sin()).collect()
+    };
+    let chunks: Vec<Chunk<'_>> =
+        (0..400_u128).map(|n| (n, vector(n), "", json!({"n": n as u64}))).collect();
+    let mut snapshot = snapshot(&[&chunks]);
+    let question = vector(7);
+    let asked = VectorQuery { k: 5, ..query(&question) };
+    let exact = found(&snapshot, &VectorQuery { k: 400, ..query(&question) });
+
+    assert!(snapshot.segments[0].segment.build_graph(|| true));
+    assert_eq!(found(&snapshot, &asked), exact[..5]);
+    for id in [exact[0], exact[2]] {
+        Arc::make_mut(&mut snapshot.segments[0].dead).insert(id as usize);
+    }
+    assert_eq!(found(&snapshot, &asked)[..2], [exact[1], exact[3]]);
+    // What lies behind all that the graph looks at is found by looking at all.
+    let far = exact[390..].to_vec();
+    let filter = json!({"n": {"$in": far.iter().map(|id| *id as u64).collect::<Vec<_>>()}});
+    assert_eq!(found(&snapshot, &VectorQuery { filter: Some(&filter), ..asked }), far[..5]);
+}
+
+#[test]
+fn a_graph_that_finds_too_little_is_not_used() {
+    // On a ring each row knows its neighbours only, and the ends do not meet.
+    let angle = |n: u128| n as f32 / 48.0;
+    let chunks: Vec<Chunk<'_>> =
+        (0..300_u128).map(|n| (n, vec![angle(n).cos(), angle(n).sin()], "", json!({}))).collect();
+    let snapshot = snapshot(&[&chunks]);
+
+    assert!(!snapshot.segments[0].segment.build_graph(|| true));
+
+    for n in (0..300).step_by(7) {
+        let asked = [angle(n).cos(), angle(n).sin()];
+        assert_eq!(found(&snapshot, &query(&asked))[0], n);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

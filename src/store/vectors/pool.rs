@@ -5,12 +5,16 @@ use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
 
 use parlor_nodes::NodeError;
+use parlor_nodes::vector_index::Snapshot;
 use parlor_schemas::{ErrorCode, Fault};
 use tokio::sync::Semaphore;
 
 static SEARCHERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(available_parallelism().map_or(2, |n| n.get().max(2))))
 });
+
+/// Graphs take a minute of one processor each.
+static BUILDER: Semaphore = Semaphore::const_new(1);
 
 /// Runs a search when a processor is free for it. With `wants_two` it is told
 /// whether a second one is, too; under load each search has one.
@@ -25,6 +29,24 @@ pub(super) async fn search<T: Send + 'static>(
         work(second.is_some())
     };
     blocking(job).await
+}
+
+/// Builds a graph for a segment that is searched often; one at a time. It ends
+/// early when nobody has the segment any more.
+pub(super) fn tend(snapshot: &Snapshot) {
+    let Some(live) = snapshot.segments.iter().find(|live| live.segment.wants_graph()) else {
+        return;
+    };
+    let Ok(permit) = BUILDER.try_acquire() else { return };
+    let segment = Arc::clone(&live.segment);
+    let build = move || {
+        let _permit = permit;
+        let is_used = segment.build_graph(|| Arc::strong_count(&segment) > 1);
+        tracing::info!(is_used, n_rows = segment.n_rows(), "a graph of vectors was built");
+    };
+    if let Err(error) = std::thread::Builder::new().name("vector-graph".to_owned()).spawn(build) {
+        tracing::warn!("searches stay exact, since no thread could be started: {error}");
+    }
 }
 
 /// Runs work that reads or writes files.

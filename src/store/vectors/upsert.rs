@@ -59,6 +59,7 @@ impl EmbeddedIndex for Handle {
             let snapshot = self.0.snapshot();
             fits(&snapshot, search.n_dimensions())?;
             let wants_two = snapshot.is_worth_splitting();
+            pool::tend(&snapshot);
             pool::search(wants_two, move |has_two| snapshot.search(&search, has_two)).await
         }
         .boxed()

@@ -183,7 +183,7 @@ fn made_up_text(n_bytes: usize) -> String {
         for syllable in [word % 11, word / 11 % 13, word / 143] {
             text.push_str(SYLLABLES[syllable as usize % SYLLABLES.len()]);
         }
-        text.push_str(if dice.next() % 12 == 0 { ". " } else { " " });
+        text.push_str(if dice.next().is_multiple_of(12) { ". " } else { " " });
     }
     text
 }

@@ -73,6 +73,7 @@ impl Application {
         let services = NodeServices {
             provider_urls: args.provider_urls.iter().cloned().collect(),
             blobs: store.blobs().clone(),
+            shelf: store.vectors().clone(),
             ledger: Arc::new(StoredLedger(store.chunk_ledger().clone())),
             egress: Guard::new(args.egress_allow.clone()),
             loader_roots: args.loader_roots.clone(),

@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parlor_nodes::ctx::StoredFile;
 use parlor_nodes::egress::Guard;
-use parlor_nodes::retrieval::UpsertLedger;
+use parlor_nodes::retrieval::{IndexShelf, UpsertLedger};
 use parlor_nodes::{NodeError, Services};
 use parlor_schemas::ChatflowId;
 
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
+use crate::store::vectors::Shelf;
 
 /// Connecting to a provider may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ pub struct NodeServices {
     pub provider_urls: HashMap<String, String>,
     /// The uploaded files.
     pub blobs: Blobs,
+    /// The vector indexes.
+    pub shelf: Shelf,
     /// What is remembered of upserts.
     pub ledger: Arc<dyn UpsertLedger>,
     /// Fetches what others steer, but for what the operator opens.
@@ -46,6 +49,10 @@ impl Services for NodeServices {
 
     fn provider_url(&self, provider: &str) -> Option<String> {
         self.provider_urls.get(provider).cloned()
+    }
+
+    fn shelf(&self) -> Result<Arc<dyn IndexShelf>, NodeError> {
+        Ok(Arc::new(self.shelf.clone()))
     }
 
     fn ledger(&self) -> Result<Arc<dyn UpsertLedger>, NodeError> {

@@ -1,8 +1,8 @@
-//! The measuring kit of Parlor: what its four programs share.
+//! The measuring kit of Parlor: what its programs share.
 //!
 //! Everything here runs on one machine over loopback, because the figures compare
-//! costs, not networks. Nothing here knows the server's insides: it is driven over
-//! the same HTTP that its clients use.
+//! costs, not networks. But for [`vectors`] nothing here knows the server's insides: it
+//! is driven over the same HTTP that its clients use.
 //!
 //! # Layout
 //! - [`answer`]: the fixed answer that the model server gives and the load expects
@@ -16,6 +16,7 @@
 //! - [`history`]: a long history, read and added to, beside other stores
 //! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`program`]: what the measuring programs do alike
+//! - [`vectors`]: the embedded vector index by itself, without a server
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -34,3 +35,4 @@ pub mod streams;
 pub mod turns;
 pub mod upstream;
 pub mod usage;
+pub mod vectors;

@@ -90,8 +90,11 @@ async fn make(
 }
 
 fn show(counts: &Counts, args: &BackupArgs) {
-    let Counts { rows, turns, blobs, damaged } = counts;
+    let Counts { rows, turns, blobs, vectors, damaged } = counts;
     println!("{turns} turns, {rows} rows and {blobs} files are in {}", args.dir.display());
+    if *vectors > 0 {
+        println!("The vector indexes take {vectors} files more.");
+    }
     if !args.with_key {
         println!("Keep encryption.key of the data folder elsewhere:");
         println!("without it the credentials cannot be read.");
@@ -154,6 +157,11 @@ impl Receiving {
                 self.own.blobs += 1;
                 let path = safe_path(&path).context("the server sent a strange file name")?;
                 folder.begin(&format!("blobs/{}", path.display()))
+            }
+            Line::Vectors { path } => {
+                self.own.vectors += 1;
+                let path = safe_path(&path).context("the server sent a strange file name")?;
+                folder.begin(&format!("vectors/{}", path.display()))
             }
             Line::Piece { data } => folder.write(&BASE64_STANDARD.decode(data)?),
             Line::End(counts) => {

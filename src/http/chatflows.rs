@@ -1,7 +1,8 @@
 //! `/api/v1/chatflows`: the stored chatflows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Scope, Timestamp};
+use parlor_nodes::vector_stores::own_collections;
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -223,8 +224,8 @@ pub async fn update(
     store(state, flow, bindings.transpose()?).await
 }
 
-/// Deletes a chatflow with its messages, their feedback, its leads and its
-/// upsert history. Upserts of it that run are stopped.
+/// Deletes a chatflow with its messages, their feedback, its leads, its upsert
+/// history and the vectors of its own. Upserts of it that run are stopped.
 ///
 /// # Errors
 /// What the store says.
@@ -246,6 +247,8 @@ pub async fn delete(
     state.store.leads().delete_chatflow(id).await?;
     state.store.upsert_jobs().delete_chatflow(id).await?;
     state.store.upsert_history().delete_chatflow(id).await?;
+    let own = own_collections(id);
+    state.store.vectors().remove_prefix(&own).await.map_err(Fault::from)?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
 }
 

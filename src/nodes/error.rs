@@ -58,6 +58,9 @@ pub enum NodeError {
     /// The stored conversation could not be read.
     #[error("{0}")]
     History(Fault),
+    /// What the server keeps beside conversations could not be read or written.
+    #[error("{0}")]
+    Store(Fault),
 }
 
 impl NodeError {
@@ -72,7 +75,7 @@ impl NodeError {
             Self::UpstreamStatus { .. } | Self::UpstreamBroken { .. } => ErrorCode::UpstreamFailed,
             Self::UpstreamTimeout { .. } => ErrorCode::UpstreamTimeout,
             Self::Cancelled => ErrorCode::Cancelled,
-            Self::History(fault) => fault.code,
+            Self::History(fault) | Self::Store(fault) => fault.code,
         }
     }
 }
@@ -81,7 +84,7 @@ impl From<NodeError> for Fault {
     fn from(error: NodeError) -> Self {
         let retry_after_s = match &error {
             NodeError::UpstreamStatus { retry_after_s, .. } => *retry_after_s,
-            NodeError::History(fault) => fault.retry_after_s,
+            NodeError::History(fault) | NodeError::Store(fault) => fault.retry_after_s,
             _ => None,
         };
         Self { code: error.code(), message: error.to_string(), retry_after_s }

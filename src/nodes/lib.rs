@@ -14,12 +14,14 @@
 //! - [`wire`]: one client per provider protocol
 //! - [`egress`]: the guard of addresses that others can steer
 //! - [`retrieval`]: documents, vectors and what works on them, as traits
+//! - [`vector_index`]: the embedded index, in memory; `bm25`: ranks by words
 //! - [`files`]: files as inputs; [`workers`]: work that computes for long
 //! - [`extract`]: the text of files; [`speech`]: words out of recordings
 //! - `web`: pages, sitemaps and robots.txt as text
 //! - then one folder per category of Flowise's palette
 
 pub mod agents;
+mod bm25;
 pub mod chains;
 pub mod chat_models;
 pub mod ctx;
@@ -51,6 +53,7 @@ mod test_support;
 pub mod text_splitters;
 pub mod tools;
 pub mod utilities;
+pub mod vector_index;
 pub mod vector_stores;
 mod web;
 pub mod wire;

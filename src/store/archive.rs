@@ -62,6 +62,11 @@ pub enum Line {
         /// Path below `blobs`, parts divided by `/`.
         path: String,
     },
+    /// A file of the vector indexes begins; pieces follow.
+    Vectors {
+        /// Path below `vectors`, parts divided by `/`.
+        path: String,
+    },
     /// The next bytes of the file.
     Piece {
         /// At most 64 KiB.
@@ -80,6 +85,9 @@ pub struct Counts {
     pub turns: u64,
     /// Uploaded files.
     pub blobs: u64,
+    /// Files of the vector indexes.
+    #[serde(default)]
+    pub vectors: u64,
     /// Turns that could not be kept because they were damaged.
     pub damaged: u64,
 }

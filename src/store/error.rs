@@ -55,6 +55,24 @@ pub enum StoreError {
         /// What was found, in a few words.
         why: &'static str,
     },
+    /// Vectors that do not match their checksums or cannot be read.
+    #[error(
+        "the vectors in {folder} of the data folder are damaged ({why}); restore a backup, or move that folder away and upsert the documents again"
+    )]
+    DamagedVectors {
+        /// Their folder, below the data folder.
+        folder: String,
+        /// What was found, in a few words.
+        why: &'static str,
+    },
+    /// Vectors of a later version.
+    #[error(
+        "the vectors in {folder} of the data folder were written by a newer Parlor; start that one"
+    )]
+    NewerVectors {
+        /// Their folder, below the data folder.
+        folder: String,
+    },
     /// The credentials were encrypted with another key.
     #[error(
         "the credentials of this data folder were encrypted with another key; start with the encryption.key or the secret they were made with"

@@ -18,7 +18,7 @@
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
 //! - [`archive`]: how a backup lies in files
 //! - [`verify_folder`], [`verify_backup`]: does everything fit together?
-//! - [`blobs`]: uploaded files
+//! - [`blobs`]: uploaded files; [`vectors`]: the embedded vector index
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
 //!   [`ApiKeys`] and [`Variables`]
 //! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`], [`Leads`],
@@ -65,6 +65,7 @@ mod tidy;
 mod upsert_history;
 mod upsert_jobs;
 mod variables;
+pub mod vectors;
 mod verify;
 mod verify_archive;
 mod verify_rows;
@@ -75,6 +76,8 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use parlor_nodes::vector_stores::owner;
 
 pub use api_keys::{ApiKeys, ImportMode, ImportOutcome, ImportedKey, ImportedSecret, NewKey};
 pub use backup::{Backup, BackupItem};
@@ -104,6 +107,7 @@ use indexed::IndexedTable;
 use lock::FolderLock;
 use queue::Queue;
 use table::Table;
+use vectors::Shelf;
 
 /// The tree of all turns and their indexes.
 const HISTORY: &str = "history";
@@ -164,6 +168,7 @@ pub struct Store {
     upsert_jobs: UpsertJobs,
     upsert_history: UpsertHistory,
     chunk_ledger: ChunkLedger,
+    vectors: Shelf,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -195,7 +200,10 @@ impl Store {
         let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
         let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
         // A row that cannot be read is no reason to delete its files.
-        blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
+        let is_gone = |id| matches!(chatflows.get(id), Ok(None));
+        blobs.sweep(is_gone)?;
+        let vectors = Shelf::new(data_dir);
+        vectors.sweep(|name| owner(name).is_some_and(is_gone))?;
         Ok(Self {
             chatflows,
             variables: Variables::new(table("variables")),
@@ -213,6 +221,7 @@ impl Store {
             )),
             chunk_ledger: ChunkLedger::new(disk.clone(), queue.clone()),
             history: History { disk, deletions, queue, blobs },
+            vectors,
             credentials,
             api_keys,
             writer: Mutex::new(Some(writer)),
@@ -229,6 +238,11 @@ impl Store {
     /// The uploaded files.
     pub fn blobs(&self) -> &Blobs {
         &self.history.blobs
+    }
+
+    /// The embedded vector indexes.
+    pub fn vectors(&self) -> &Shelf {
+        &self.vectors
     }
 
     /// The chatflows and the credentials bound to their nodes.
@@ -279,6 +293,20 @@ impl Store {
     /// Which chunks upserts wrote.
     pub fn chunk_ledger(&self) -> &ChunkLedger {
         &self.chunk_ledger
+    }
+
+    /// Looks at everything in the store, the vector indexes too.
+    ///
+    /// # Errors
+    /// Those of reading, but not a damaged record: that is found.
+    pub async fn verify(&self) -> Result<Verification, StoreError> {
+        let mut found = self.history.verify().await?;
+        let folder = self.folder.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            vectors::verify(&folder, &mut found);
+            found
+        });
+        looked.await.map_err(|_| StoreError::Panicked)
     }
 
     /// Takes no more writes, finishes those that wait, syncs, and closes the

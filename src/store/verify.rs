@@ -16,7 +16,9 @@ use super::error::StoreError;
 use super::history::History;
 use super::lock::{FolderLock, make_private_folder};
 use super::verify_turns::Check;
-use super::{FORMAT_KEY, HISTORY, META, TABLES, chunk_ledger, feedback, table, verify_rows};
+use super::{
+    FORMAT_KEY, HISTORY, META, TABLES, chunk_ledger, feedback, table, vectors, verify_rows,
+};
 
 /// Keys that are looked at before somebody else may have the disk.
 const KEYS_A_SLICE: usize = 512;
@@ -174,6 +176,7 @@ pub fn verify_folder(data_dir: &Path) -> Result<Verification, StoreError> {
         let sentence = "the database cannot be opened or read to its end";
         progress.found.problem("unreadable", sentence, error.to_string());
     }
+    vectors::verify(data_dir, &mut progress.found);
     Ok(progress.found)
 }
 

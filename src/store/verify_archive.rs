@@ -8,6 +8,7 @@ use super::archive::{FileEntry, Line, Manifest};
 use super::backup::BackupItem;
 use super::error::StoreError;
 use super::record;
+use super::vectors;
 use super::verify::Verification;
 
 /// Checks every file of a backup against the manifest, and every line.
@@ -25,6 +26,7 @@ pub fn verify_backup(backup: &Path) -> Result<Verification, StoreError> {
             Ok(())
         })?;
     }
+    vectors::verify(backup, &mut found);
     found.count("rows", lines.n_rows);
     found.count("turns", lines.n_turns);
     if (lines.n_rows, lines.n_turns) != (manifest.counts.rows, manifest.counts.turns) {

@@ -46,13 +46,23 @@ enum Sent {
 
 async fn send_file(body: &Body, root: &Path, path: &Path) -> Result<Sent, ApiError> {
     let full = root.join(path);
-    let Ok(mut file) = block(move || File::open(full)).await else { return Ok(Sent::Gone) };
+    let Ok(file) = block(move || File::open(full)).await else { return Ok(Sent::Gone) };
     // A name that is no text cannot be one of ours.
     let Some(name) = path.to_str() else { return Ok(Sent::Gone) };
-    let mut next = Line::Blob { path: name.to_owned() };
+    let sent = send_pieces(body, Line::Blob { path: name.to_owned() }, file).await?;
+    Ok(sent.map_or(Sent::NobodyReads, |()| Sent::Whole))
+}
+
+/// Sends a file's first line and then its bytes; `None` when nobody reads any more.
+pub(super) async fn send_pieces(
+    body: &Body,
+    first: Line,
+    mut file: File,
+) -> Result<Option<()>, ApiError> {
+    let mut next = first;
     loop {
         if send(body, Ok(lines::of_backup(&[next]))).await.is_none() {
-            return Ok(Sent::NobodyReads);
+            return Ok(None);
         }
         let piece;
         (file, piece) = block(move || {
@@ -62,7 +72,7 @@ async fn send_file(body: &Body, root: &Path, path: &Path) -> Result<Sent, ApiErr
         })
         .await?;
         if piece.is_empty() {
-            return Ok(Sent::Whole);
+            return Ok(Some(()));
         }
         next = Line::Piece { data: STANDARD.encode(piece) };
     }
@@ -87,10 +97,11 @@ fn listed(root: &Path, folder: &Path) -> std::io::Result<(Vec<PathBuf>, Vec<Path
     Ok((files, folders))
 }
 
-async fn block<T: Send + 'static>(
+pub(super) async fn block<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
-    let unreadable = |_| ApiError::new(ErrorCode::StoreFailed, "an uploaded file cannot be read");
+    let unreadable =
+        |_| ApiError::new(ErrorCode::StoreFailed, "a file of the backup cannot be read");
     web::block(work).await.map_err(stopped)?.map_err(unreadable)
 }

@@ -5,6 +5,7 @@ mod blobs;
 pub mod incoming;
 pub(super) mod lines;
 mod pairing;
+mod vectors;
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
@@ -108,6 +109,8 @@ async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Resul
     drop(backup);
     let Some(n_blobs) = blobs::send_all(body, state.store.folder()).await? else { return Ok(()) };
     counts.blobs = n_blobs;
+    let Some(n_files) = vectors::send_all(body, state.store.folder()).await? else { return Ok(()) };
+    counts.vectors = n_files;
     let _ = send(body, Ok(lines::of_backup(&[Line::End(counts)]))).await;
     Ok(())
 }
@@ -121,7 +124,7 @@ async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Resul
     responses((status = 200, description = "What was looked at and what is wrong: checked, problems, notes", body = serde_json::Value))
 )]
 pub async fn verify(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(state.store.history().verify().await?))
+    Ok(HttpResponse::Ok().json(state.store.verify().await?))
 }
 
 /// Refuses what is misspelt: it would mean more than its author thinks.

@@ -1,6 +1,5 @@
 //! Chat models: one node per provider, over the protocols of [`crate::wire`].
 
-mod bm25;
 pub(crate) mod compatible;
 mod passages;
 mod provider;

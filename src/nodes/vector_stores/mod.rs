@@ -3,7 +3,10 @@
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
 //! writing ([`upsert`]) and searching ([`search`]) are the same for all.
 
+mod embedded;
+mod faiss;
 mod fill;
+mod memory_vector_store;
 mod mmr;
 mod remove;
 mod search;
@@ -22,6 +25,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
@@ -33,7 +37,14 @@ use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, VectorIndex};
 use crate::spec::NodeSpec;
 
 /// The vector store nodes.
-pub const NODES: &[&NodeSpec] = &[&chroma::SPEC, &pinecone::SPEC, &postgres::SPEC, &qdrant::SPEC];
+pub const NODES: &[&NodeSpec] = &[
+    &chroma::SPEC,
+    &faiss::SPEC,
+    &memory_vector_store::SPEC,
+    &pinecone::SPEC,
+    &postgres::SPEC,
+    &qdrant::SPEC,
+];
 
 /// A vector store as its node describes it. Building it calls nobody.
 pub struct VectorStore {

@@ -28,12 +28,12 @@ const STOP_WORDS: &[&str] = &[
 
 /// The passages that fit the question, as indices, best first. Of equally good
 /// ones the later comes first: it is the newer word in a conversation.
-pub(super) fn rank(question: &str, passages: &[&str]) -> Vec<usize> {
+pub(crate) fn rank(question: &str, passages: &[&str]) -> Vec<usize> {
     let terms = terms(question);
     let counts: Vec<Counts> = passages.iter().map(|text| Counts::of(text, &terms)).collect();
     let weights = weights(&terms, &counts);
     let least = MIN_COVERAGE * weights.iter().sum::<f64>();
-    let n_words: usize = counts.iter().map(|count| count.n_words).sum();
+    let n_words: u64 = counts.iter().map(|count| u64::from(count.n_words)).sum();
     let mean = n_words as f64 / counts.len().max(1) as f64;
 
     let fitting = counts.iter().enumerate().filter(|(_, count)| {
@@ -48,13 +48,32 @@ pub(super) fn rank(question: &str, passages: &[&str]) -> Vec<usize> {
     ranked.into_iter().map(|(_, index)| index).collect()
 }
 
-struct Term {
-    stem: String,
-    is_stop: bool,
+/// A word of a question.
+pub(crate) struct Term {
+    /// Without an English plural's `s`.
+    pub(crate) stem: String,
+    /// Whether it says little of what is asked.
+    pub(crate) is_stop: bool,
+}
+
+impl Term {
+    /// What it weighs where `n_with` of `n_passages` have it: the rarer, the more.
+    pub(crate) fn weight(&self, n_with: usize, n_passages: usize) -> f64 {
+        let (n_with, n_passages) = (n_with as f64, n_passages as f64);
+        let rarity = (1.0 + (n_passages - n_with + 0.5) / (n_with + 0.5)).ln();
+        if self.is_stop { STOP_WEIGHT * rarity } else { rarity }
+    }
+}
+
+/// What a term of this weight adds to a passage that has it `count` times.
+pub(crate) fn gain(weight: f64, count: u32, n_words: u32, mean_words: f64) -> f64 {
+    let count = f64::from(count);
+    let length = 1.0 - B + B * f64::from(n_words) / mean_words;
+    weight * count * (K1 + 1.0) / (count + K1 * length)
 }
 
 /// The different words of a question.
-fn terms(question: &str) -> Vec<Term> {
+pub(crate) fn terms(question: &str) -> Vec<Term> {
     let mut terms: Vec<Term> = Vec::new();
     for_each_word(question, |word| {
         let stem = singular(word);
@@ -68,27 +87,24 @@ fn terms(question: &str) -> Vec<Term> {
 
 /// What every term weighs: the rarer, the more.
 fn weights(terms: &[Term], counts: &[Counts]) -> Vec<f64> {
-    let n_passages = counts.len() as f64;
     let weight = |(index, term): (usize, &Term)| {
-        let n_with = counts.iter().filter(|count| count.of_term[index] > 0).count() as f64;
-        let rarity = (1.0 + (n_passages - n_with + 0.5) / (n_with + 0.5)).ln();
-        if term.is_stop { STOP_WEIGHT * rarity } else { rarity }
+        let n_with = counts.iter().filter(|count| count.of_term[index] > 0).count();
+        term.weight(n_with, counts.len())
     };
     terms.iter().enumerate().map(weight).collect()
 }
 
 /// How often a passage has the question's terms.
 struct Counts {
-    n_words: usize,
+    n_words: u32,
     of_term: Vec<u32>,
 }
 
 impl Counts {
     fn of(passage: &str, terms: &[Term]) -> Self {
         let mut counts = Self { n_words: 0, of_term: vec![0; terms.len()] };
-        for_each_word(passage, |word| {
-            counts.n_words += 1;
-            let stem = singular(word);
+        for_each_stem(passage, |stem| {
+            counts.n_words = counts.n_words.saturating_add(1);
             if let Some(index) = terms.iter().position(|term| term.stem == stem) {
                 counts.of_term[index] += 1;
             }
@@ -102,13 +118,14 @@ impl Counts {
     }
 
     fn score(&self, weights: &[f64], mean_words: f64) -> f64 {
-        let length = 1.0 - B + B * self.n_words as f64 / mean_words;
-        let term = |(count, weight): (&u32, &f64)| {
-            let count = f64::from(*count);
-            weight * count * (K1 + 1.0) / (count + K1 * length)
-        };
+        let term = |(count, weight): (&u32, &f64)| gain(*weight, *count, self.n_words, mean_words);
         self.of_term.iter().zip(weights).map(term).sum()
     }
+}
+
+/// Calls `see` for every word without an English plural's `s`.
+pub(crate) fn for_each_stem(text: &str, mut see: impl FnMut(&str)) {
+    for_each_word(text, |word| see(singular(word)));
 }
 
 /// Calls `see` for every word in lower case. Han and kana are written without

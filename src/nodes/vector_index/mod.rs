@@ -1,0 +1,22 @@
+//! The embedded index, in memory: segments that never change, what of them is
+//! alive, and how they are searched.
+//!
+//! Pure: the server's store reads segments from files and decides what is
+//! alive ([`crate::ctx::Services::shelf`]).
+
+mod bits;
+mod filter;
+mod graph;
+mod scan;
+mod search;
+mod segment;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use bits::Bits;
+pub use filter::Filter;
+pub use search::Search;
+pub use segment::{Row, RowReader, Segment, SegmentParts};
+pub use snapshot::{Live, Place, Snapshot};

@@ -1,0 +1,154 @@
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::ctx::{Services, TurnCtx};
+use crate::error::NodeError;
+use crate::inputs::InputValue;
+use crate::instance::Instance;
+use crate::retrieval::{
+    EmbeddedIndex, Embeddings, Hit, IndexShelf, IndexWriter, VectorIndex, VectorQuery,
+};
+use crate::spec::NodeSpec;
+use crate::test_support::{TestTurn, build, build_error, node, source};
+use crate::vector_stores::VectorStore;
+
+/// Embeddings that are asked for their identity only.
+pub(in crate::vector_stores) struct FakeEmbeddings(&'static str);
+
+impl FakeEmbeddings {
+    pub(in crate::vector_stores) fn of(identity: &'static str) -> Instance {
+        Instance::Embeddings(Arc::new(Self(identity)))
+    }
+}
+
+impl Embeddings for FakeEmbeddings {
+    fn identity(&self) -> String {
+        self.0.to_owned()
+    }
+
+    fn batch_size(&self) -> usize {
+        1
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [&'a str],
+        _ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
+        ready(Ok(texts.iter().map(|_| vec![1.0]).collect())).boxed()
+    }
+
+    fn embed_query<'a>(
+        &'a self,
+        _text: &'a str,
+        _ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
+        ready(Ok(vec![1.0])).boxed()
+    }
+}
+
+pub(in crate::vector_stores) fn store<const N: usize>(
+    spec: &NodeSpec,
+    values: [(&str, InputValue); N],
+) -> VectorStore {
+    let Instance::VectorStore(store) = build(spec, values) else { panic!("a vector store") };
+    Arc::into_inner(store).unwrap()
+}
+
+pub(in crate::vector_stores) fn store_error<const N: usize>(
+    spec: &NodeSpec,
+    values: [(&str, InputValue); N],
+) -> NodeError {
+    build_error(spec, values)
+}
+
+/// A shelf whose collections refuse everything, and which remembers their names.
+#[derive(Default)]
+struct Refusing(Mutex<Vec<String>>);
+
+struct Refused;
+
+fn refused() -> NodeError {
+    NodeError::BadRequest("no".to_owned())
+}
+
+impl IndexShelf for Refusing {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<dyn EmbeddedIndex>, NodeError>> {
+        self.0.lock().unwrap().push(name.to_owned());
+        let index: Arc<dyn EmbeddedIndex> = Arc::new(Refused);
+        ready(Ok(index)).boxed()
+    }
+}
+
+impl EmbeddedIndex for Refused {
+    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid> {
+        ids.iter().copied().collect()
+    }
+
+    fn writer(&self, _n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
+        Err(refused())
+    }
+
+    fn delete<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<u64, NodeError>> {
+        ready(Ok(ids.len() as u64)).boxed()
+    }
+
+    fn matching(&self, _filter: &Value, _most: usize) -> Result<Vec<Uuid>, NodeError> {
+        Err(refused())
+    }
+
+    fn query<'a>(
+        &'a self,
+        _query: &'a VectorQuery<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Hit>, NodeError>> {
+        ready(Err(refused())).boxed()
+    }
+}
+
+struct WithShelf(Arc<Refusing>);
+
+impl Services for WithShelf {
+    fn http(&self) -> reqwest::Client {
+        unreachable!("an index in the data folder calls nobody")
+    }
+
+    fn provider_url(&self, _provider: &str) -> Option<String> {
+        None
+    }
+
+    fn shelf(&self) -> Result<Arc<dyn IndexShelf>, NodeError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn an_embedded_collection_is_opened_by_its_name_and_errors_name_the_node() {
+    let shelf = Arc::new(Refusing::default());
+    let mut turn = TestTurn::asking("").ctx();
+    turn.services = Arc::new(WithShelf(shelf.clone()));
+    let values = [("embeddings", node(FakeEmbeddings::of("m1"))), ("basePath", source("docs"))];
+    let store = store(&crate::vector_stores::faiss::SPEC, values);
+    let index: &dyn VectorIndex = store.index.as_ref();
+    let id = Uuid::from_u128(1);
+
+    assert_eq!(index.known(&[id], &turn).await.unwrap(), [id].into());
+    assert_eq!(index.delete(&[id], &turn).await.unwrap(), 1);
+    let errors = [
+        index.writer(1, &turn).await.err().unwrap(),
+        index.matching(&json!({}), 1, &turn).await.unwrap_err(),
+        store.hits("question", None, &turn).await.unwrap_err(),
+    ];
+
+    for error in errors {
+        assert_eq!(error.to_string(), "Test node (test_0): no");
+    }
+    assert!(shelf.0.lock().unwrap().iter().all(|name| name == "faiss/docs"));
+}

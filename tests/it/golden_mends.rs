@@ -23,6 +23,7 @@ pub const MENDED: &[&str] = &[
     "err-malformed-json",
     "err-missing-question",
     "err-missing-question-a",
+    "err-missing-question-c",
     "err-missing-question-d",
     "err-null-question",
     "err-number-question",
@@ -92,6 +93,7 @@ async fn a_question_that_is_not_there_is_a_bad_request_that_reaches_no_model() {
         "err-array-body",
         "err-missing-question",
         "err-missing-question-a",
+        "err-missing-question-c",
         "err-missing-question-d",
         "err-null-question",
     ] {

@@ -52,6 +52,7 @@ mod overrides;
 mod providers;
 mod providers_google_aws;
 mod replay;
+mod retrieval;
 mod sessions;
 mod speech;
 mod start_and_stop;

@@ -20,12 +20,14 @@ pub const SENTENCE: &str =
 pub const FLOWS: &[(&str, &str)] = &[
     ("a-llmchain", "b5b2c9a6-7858-4526-82fb-c1defcaa4e93"),
     ("b-conversation", "54d84c37-3f57-4c00-841d-17f95e783c4d"),
+    ("c-retrievalqa", "da72ee43-d78f-484c-9296-b34a0dc09ee8"),
     ("d-toolagent", "fbb2ff37-ee0a-47aa-afb4-ac0ecc741a2b"),
     ("e-images", "4644ce74-73cc-46cb-be23-44104f2d03f6"),
     ("f-speech", "7f4c173f-8d90-4a50-9041-3ea9b63d3e26"),
     ("g-protected", "6c32e393-5c1f-43b2-98b5-cd230946cd68"),
     ("h-override", "566c1575-f405-4206-98e6-94966f4223fa"),
     ("i-override-off", "a896bb56-370a-4628-bfb5-95f070d1af50"),
+    ("j-upsert", "a02b7bb7-0251-4663-a66c-f14b86166e29"),
     ("k-llmchain-nostream", "ce5bcd22-7603-4a73-83c7-1b0bc253cb3c"),
 ];
 
@@ -65,8 +67,10 @@ impl Stage {
             if name == "g-protected" {
                 row["apikeyid"] = Value::from(key_id.clone());
             }
-            if let Some(config) = recorded_settings(name).get("apiConfig") {
-                row["apiConfig"] = Value::from(config.to_string());
+            for setting in ["apiConfig", "chatbotConfig"] {
+                if let Some(config) = recorded_settings(name).get(setting) {
+                    row[setting] = Value::from(config.to_string());
+                }
             }
             if name == "f-speech" {
                 row["speechToText"] = Value::from(speech_to_text(&server, &model).await);
@@ -173,7 +177,8 @@ pub fn assert_same_upstream(name: &str, received: &[Received]) {
     }
 }
 
-fn what_is_asked(mut body: Value) -> Value {
+/// A body without what says how it is asked.
+pub fn what_is_asked(mut body: Value) -> Value {
     let map = body.as_object_mut().expect("a body upstream");
     for key in ["stream", "stream_options", "n"] {
         map.remove(key);

@@ -27,11 +27,14 @@ impl Flow {
         Self(serde_json::from_str(&fixture_text(path)).expect("a flow is JSON"))
     }
 
-    /// The same flow with every OpenAI model at this address and this credential.
+    /// The same flow with every OpenAI model, chat and embeddings, at this
+    /// address and this credential.
     pub fn with_openai(mut self, credential: &str, basepath: &str) -> Self {
-        for data in self.nodes_named("chatOpenAI") {
-            data["credential"] = json!(credential);
-            data["inputs"]["basepath"] = json!(basepath);
+        for name in ["chatOpenAI", "openAIEmbeddings"] {
+            for data in self.nodes_named(name) {
+                data["credential"] = json!(credential);
+                data["inputs"]["basepath"] = json!(basepath);
+            }
         }
         self
     }

@@ -1,0 +1,367 @@
+//! Questions answered from documents: the recorded exchanges of flows c and j,
+//! and what the recordings do not show.
+//!
+//! Flowise embedded the documents again for every question; here they are
+//! embedded once, which is the one difference in what reaches the provider.
+
+use serde_json::{Value, json};
+
+use crate::replay::{SENTENCE, Stage, assert_same_answer, what_is_asked};
+use crate::support::golden::{self, Golden};
+use crate::support::scripted::{Answer, Received, words};
+use crate::support::shape::differences;
+use crate::support::{Flow, Parlor, Reply, Scripted, sse};
+
+const FLOW: &str = "c-retrievalqa";
+const CHAT: &str = "/v1/chat/completions";
+const EMBEDDINGS: &str = "/v1/embeddings";
+
+/// Vectors that find what the recorded ones found: one axis for each document.
+fn vector(text: &str) -> [f32; 3] {
+    match text {
+        _ if text.starts_with("The bakery opens") => [1.0, 0.0, 0.0],
+        _ if text.starts_with("The bakery is at") => [0.0, 1.0, 0.0],
+        _ if text.starts_with("The secret word") => [0.0, 0.0, 1.0],
+        "bakery" => [0.1, 0.9, 0.2],
+        _ if text.contains("bakery open") => [0.9, 0.4, 0.1],
+        _ => [0.4, 0.1, 0.9],
+    }
+}
+
+fn embeddings(request: &Received) -> Answer {
+    let input = &request.body["input"];
+    let texts = match input {
+        Value::Array(texts) => texts.iter().collect(),
+        one => vec![one],
+    };
+    let vectors = texts.iter().enumerate().map(|(index, text)| {
+        json!({"object": "embedding", "index": index, "embedding": vector(text.as_str().unwrap())})
+    });
+    let usage = json!({"prompt_tokens": 1, "total_tokens": 1});
+    let body = json!({"object": "list", "data": vectors.collect::<Vec<_>>(), "usage": usage});
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Answer::Whole { status: 200, headers, body: body.to_string() }
+}
+
+/// A model server with embeddings; chats are answered by `chat`.
+fn with_embeddings(
+    chat: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+) -> impl Fn(&Received) -> Answer + Send + Sync + 'static {
+    move |request| if request.path == EMBEDDINGS { embeddings(request) } else { chat(request) }
+}
+
+async fn stage() -> Stage {
+    let stage = Stage::set().await;
+    stage.model.answer(with_embeddings(|_| Answer::Say(words(SENTENCE))));
+    stage
+}
+
+fn to(path: &str, received: &[Received]) -> Vec<Value> {
+    let calls = received.iter().filter(|request| request.path == path);
+    calls.map(|request| request.body.clone()).collect()
+}
+
+/// The embeddings that were asked for: documents in lists, queries as texts.
+fn embedded(bodies: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    let inputs = bodies.iter().map(|body| body["input"].clone());
+    inputs.partition(Value::is_array)
+}
+
+/// Compares what reached the model and the queries that were embedded. Gives
+/// the lists of documents that were embedded.
+fn assert_same_calls(name: &str, received: &[Received]) -> Vec<Value> {
+    let recorded = golden::upstream_bodies(name);
+    let (chats, vectors): (Vec<_>, Vec<_>) =
+        recorded.into_iter().partition(|body| body.get("messages").is_some());
+    let asked: Vec<_> = to(CHAT, received).into_iter().map(what_is_asked).collect();
+    let expected: Vec<_> = chats.into_iter().map(what_is_asked).collect();
+    assert_eq!(asked, expected, "{name}");
+    let (documents, queries) = embedded(&to(EMBEDDINGS, received));
+    assert_eq!(queries, embedded(&vectors).1, "{name}");
+    documents
+}
+
+/// Plays an exchange; gives its answer and the documents that were embedded.
+async fn play(stage: &Stage, exchange: &Golden) -> (Reply, Vec<Value>) {
+    stage.model.take_received();
+    let reply = stage.send(exchange).await;
+    let documents = assert_same_calls(&exchange.name, &stage.model.take_received());
+    (reply, documents)
+}
+
+async fn replay(stage: &Stage, name: &str) -> Vec<Value> {
+    let exchange = golden::load(name);
+    let (reply, documents) = play(stage, &exchange).await;
+    assert_same_answer(&exchange, &reply);
+    documents
+}
+
+/// Recorded streams of this chain hold empty tokens, which are left out here.
+async fn replay_stream(stage: &Stage, name: &str) {
+    let exchange = golden::load(name);
+    let (reply, _) = play(stage, &exchange).await;
+    let is_word = |event: &sse::Event| event.name != "token" || event.data != "";
+    let mut recorded = sse::parse(&exchange.response().body).unwrap();
+    recorded.retain(is_word);
+    let ours = reply.expect(200).events();
+    let names = |events: &[sse::Event]| events.iter().map(|e| e.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&recorded), "{name}");
+    for (then, now) in recorded.iter().zip(&ours) {
+        let found = differences(&then.data, &now.data);
+        assert!(found.is_empty(), "{name}: {}: {found:#?}", then.name);
+    }
+}
+
+#[tokio::test]
+async fn questions_are_answered_from_documents_as_recorded_and_documents_embedded_once() {
+    let stage = stage().await;
+    let first = replay(&stage, "c-predict").await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    for name in ["c-predict", "c-history", "c-session-1"] {
+        assert_eq!(replay(&stage, name).await, Vec::<Value>::new(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn answers_from_documents_stream_as_recorded() {
+    let stage = stage().await;
+    replay_stream(&stage, "c-predict-stream").await;
+    replay_stream(&stage, "c-session-3-history-stream").await;
+}
+
+#[tokio::test]
+async fn an_attached_text_is_searched_with_and_asked_with_as_recorded() {
+    replay(&stage().await, "j-upload-file-full").await;
+}
+
+/// In Flowise `false` overrode nothing; here it does.
+#[tokio::test]
+async fn a_request_changes_how_much_is_found_and_whether_it_is_returned() {
+    let stage = stage().await;
+    let exchange = golden::load("j-override-topk");
+    let (reply, _) = play(&stage, &exchange).await;
+    let mut recorded = exchange.response().json();
+    recorded.as_object_mut().unwrap().shift_remove("sourceDocuments").unwrap();
+    let reply = reply.expect(200).json();
+    assert_eq!(differences(&recorded, &reply), Vec::<String>::new());
+    assert_eq!(reply.get("sourceDocuments"), None);
+}
+
+#[tokio::test]
+async fn a_session_without_a_memory_node_is_remembered() {
+    let stage = stage().await;
+    let exchange = golden::load("c-session-1");
+    let ask =
+        |question: &str| json!({"question": question, "overrideConfig": {"sessionId": "c-1"}});
+    play(&stage, &exchange).await.0.expect(200);
+
+    let reply = stage.server.ask(stage.flow(FLOW), &ask("And where is it?")).await.expect(200);
+
+    assert_eq!(reply.json().get("memoryType"), None);
+    let chats = to(CHAT, &stage.model.take_received());
+    let [rephrase, answer] = &chats[..] else { panic!("{chats:#?}") };
+    let rephrase = rephrase["messages"][0]["content"].as_str().unwrap();
+    let history =
+        format!("human: When does the bakery open?\nai: {SENTENCE}\nFollow Up Input: And");
+    assert!(rephrase.contains(&history), "{rephrase}");
+    let said = answer["messages"].as_array().unwrap();
+    let said: Vec<_> = said[1..].iter().map(|message| &message["content"]).collect();
+    assert_eq!(said, ["When does the bakery open?", SENTENCE, "And where is it?"]);
+}
+
+#[tokio::test]
+async fn sources_are_stored_with_the_answer() {
+    let stage = stage().await;
+    let reply = stage.send(&golden::load("c-session-1")).await.expect(200).json();
+    let path = format!("/api/v1/chatmessage/{}?sessionId=c-1", stage.flow(FLOW));
+    let rows = stage.server.operator().get(&path).await.expect(200).json();
+    let stored = rows.as_array().unwrap().iter().find(|row| row["role"] == "apiMessage").unwrap();
+    let sources = match &stored["sourceDocuments"] {
+        Value::String(text) => serde_json::from_str(text).unwrap(),
+        tree => tree.clone(),
+    };
+    assert_eq!(sources, reply["sourceDocuments"]);
+    assert_eq!(sources.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn the_flow_streams_and_takes_no_images() {
+    let stage = stage().await;
+    let get = async |what: &str| {
+        let path = format!("/api/v1/{what}/{}", stage.flow(FLOW));
+        stage.server.anyone().get(&path).await.expect(200).json()
+    };
+    assert_eq!(get("chatflows-streaming").await, json!({"isStreaming": true}));
+    assert_eq!(get("chatflows-uploads").await["isImageUploadAllowed"], false);
+}
+
+fn node(id: &str, name: &str, category: &str, output: &str, inputs: Value) -> Value {
+    let data = json!({
+        "id": id, "label": id, "name": name, "category": category, "inputs": inputs,
+        "inputParams": [{"name": "promptValues", "acceptVariable": true},
+                        {"name": "query", "acceptVariable": true}],
+        "inputAnchors": [], "outputAnchors": [],
+        "outputs": if output.is_empty() { json!({}) } else { json!({"output": output}) },
+    });
+    json!({"id": id, "type": "customNode", "data": data})
+}
+
+fn built(id: &str) -> String {
+    format!("{{{{{id}.data.instance}}}}")
+}
+
+/// A store of one text, with what it hangs on.
+fn store(id: &str, text: &str, output: &str) -> Vec<Value> {
+    let (loader, vectors) = (format!("{id}_text"), format!("{id}_vectors"));
+    let inputs = json!({
+        "document": [built(&loader)], "embeddings": built(&vectors), "topK": 1,
+    });
+    vec![
+        node(&loader, "plainText", "Document Loaders", "document", json!({"text": text})),
+        node(&vectors, "openAIEmbeddings", "Embeddings", "", json!({"modelName": "small"})),
+        node(id, "memoryVectorStore", "Vector Stores", output, inputs),
+    ]
+}
+
+fn model() -> Value {
+    node("m", "chatOpenAI", "Chat Models", "", json!({"modelName": "x", "streaming": true}))
+}
+
+/// The nodes as a flow; edges are what their inputs name.
+fn flow(nodes: Vec<Value>) -> Flow {
+    let mut edges = Vec::new();
+    for target in &nodes {
+        for (input, value) in target["data"]["inputs"].as_object().unwrap() {
+            let text = value.to_string();
+            for source in nodes.iter().map(|node| node["id"].as_str().unwrap()) {
+                if text.contains(&built(source)) {
+                    let id = target["id"].as_str().unwrap();
+                    let handle = format!("{id}-input-{input}-X");
+                    edges.push(json!({"source": source, "target": id, "targetHandle": handle}));
+                }
+            }
+        }
+    }
+    Flow(json!({"nodes": nodes, "edges": edges}))
+}
+
+async fn serve(flow: Flow, model: &Scripted) -> (Parlor, String) {
+    let server = Parlor::start();
+    let credential = server.openai_credential().await;
+    let id = server.install("flow", &flow.with_openai(&credential, &model.basepath())).await;
+    (server, id)
+}
+
+#[tokio::test]
+async fn a_model_chooses_between_named_stores() {
+    let model_server = Scripted::start(with_embeddings(|request| {
+        let is_choice = request.messages()[0].1.contains("destination");
+        let choice = json!({"destination": "secrets", "next_inputs": {"query": "secret word"}});
+        let words = if is_choice { choice.to_string() } else { "PLUMAGE".to_owned() };
+        Answer::Say(vec![words])
+    }))
+    .await;
+    let named = |id: &str, store: &str| {
+        let inputs = json!({"name": id, "description": id, "vectorStore": built(store)});
+        node(id, "vectorStoreRetriever", "Retrievers", "", inputs)
+    };
+    let inputs = json!({
+        "model": built("m"), "vectorStoreRetriever": [built("hours"), built("secrets")],
+        "returnSourceDocuments": true,
+    });
+    let mut nodes = store("s1", "The bakery opens at eight.", "vectorStore");
+    nodes.extend(store("s2", "The secret word is PLUMAGE. {question}", "vectorStore"));
+    nodes.extend([named("hours", "s1"), named("secrets", "s2"), model()]);
+    nodes.push(node("end", "multiRetrievalQAChain", "Chains", "", inputs));
+    let (server, id) = serve(flow(nodes), &model_server).await;
+
+    let body = json!({"question": "What is the word?", "streaming": true});
+    let events = server.ask(&id, &body).await.expect(200).events();
+
+    assert_eq!(sse::text(&events), "PLUMAGE");
+    let names = ["start", "token", "sourceDocuments", "metadata", "end"];
+    assert_eq!(sse::outline(&events), names);
+    let sources = sse::only(&events, "sourceDocuments");
+    assert_eq!(sources[0]["pageContent"], "The secret word is PLUMAGE. {question}");
+    let chats = to(CHAT, &model_server.take_received());
+    assert_eq!(chats.len(), 2, "{chats:#?}");
+    let told = chats[1]["messages"][0]["content"].as_str().unwrap();
+    assert!(told.ends_with("PLUMAGE. {question}"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_store_finds_fills_a_prompt_as_data() {
+    let model_server = Scripted::start(with_embeddings(|_| Answer::Say(words("At eight.")))).await;
+    let text = "The bakery opens at eight. {question} {{$vars.x}} \"quoted\"";
+    let found = |name: &str, category: &str, output: &str| {
+        let inputs = json!({
+            "vectorStore": built("s1"), "query": "", "minScore": 50, "minSimilarityScore": 50,
+        });
+        node("found", name, category, output, inputs)
+    };
+    for (found, context) in [
+        (found("vectorStoreToDocument", "Document Loaders", "text"), format!("{text}\n")),
+        (found("similarityThresholdRetriever", "Retrievers", "text"), format!("{text}\n")),
+    ] {
+        let values = format!(r#"{{"context": "{}", "q": "{{{{question}}}}"}}"#, built("found"));
+        let prompt = json!({"template": "{context}|{q}", "promptValues": values});
+        let mut nodes = store("s1", text, "vectorStore");
+        nodes.extend([
+            found,
+            node("p", "promptTemplate", "Prompts", "", prompt),
+            model(),
+            node(
+                "end",
+                "llmChain",
+                "Chains",
+                "llmChain",
+                json!({
+                    "model": built("m"), "prompt": built("p"),
+                }),
+            ),
+        ]);
+        let (server, id) = serve(flow(nodes), &model_server).await;
+
+        let body = json!({"question": "When does the bakery open?"});
+        server.ask(&id, &body).await.expect(200);
+
+        let chats = to(CHAT, &model_server.take_received());
+        let expected = format!("{context}|When does the bakery open?");
+        assert_eq!(chats[0]["messages"], json!([{"role": "user", "content": expected}]));
+    }
+}
+
+#[tokio::test]
+async fn the_sources_of_a_chain_that_an_agent_asks_are_the_replys() {
+    let model_server =
+        Scripted::start(with_embeddings(|request| match request.messages().last().unwrap() {
+            (role, _) if role == "tool" => Answer::Say(words("It opens at eight.")),
+            (_, content) if content == "bakery open?" => Answer::Say(words("At eight.")),
+            _ => Answer::CallTool {
+                id: "call_1",
+                name: "shop",
+                arguments: json!({"input": "bakery open?"}).to_string(),
+            },
+        }))
+        .await;
+    let chain = json!({
+        "model": built("m"), "vectorStoreRetriever": built("s1"), "returnSourceDocuments": true,
+    });
+    let tool = json!({"name": "shop", "description": "knows the shop", "baseChain": built("qa")});
+    let agent = json!({"model": built("m"), "memory": built("past"), "tools": [built("shop")]});
+    let mut nodes = store("s1", "The bakery opens at eight.", "retriever");
+    nodes.extend([
+        model(),
+        node("qa", "conversationalRetrievalQAChain", "Chains", "", chain),
+        node("shop", "chainTool", "Tools", "", tool),
+        node("past", "bufferMemory", "Memory", "", json!({})),
+        node("end", "toolAgent", "Agents", "", agent),
+    ]);
+    let (server, id) = serve(flow(nodes), &model_server).await;
+
+    let reply = server.ask(&id, &json!({"question": "When?"})).await.expect(200).json();
+
+    assert_eq!(reply["text"], "It opens at eight.");
+    assert_eq!(reply["sourceDocuments"][0]["pageContent"], "The bakery opens at eight.");
+    assert_eq!(reply["usedTools"][0]["toolOutput"], "At eight.");
+}

@@ -56,6 +56,7 @@ mod templates_parsers;
 mod tidy;
 mod uploads;
 mod uploads_paths;
+mod upsert_goldens;
 mod upserts;
 mod variables;
 mod widget;

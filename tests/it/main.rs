@@ -62,6 +62,7 @@ mod templates_parsers;
 mod tidy;
 mod uploads;
 mod uploads_paths;
+mod upsert_goldens;
 mod upserts;
 mod variables;
 mod vector_stores;

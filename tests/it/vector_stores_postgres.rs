@@ -297,7 +297,7 @@ async fn a_table_of_records_that_is_not_there_is_empty_until_it_is_written() {
     records.delete("n", &[key], &ctx).await.unwrap();
 
     let seen = [(key, Some("s".to_owned()))];
-    let both = [1, 2].map(|_| records.update("n", &seen, 5_000.0, &ctx));
+    let both = [1, 2].map(|_| records.update("n", &seen, 5.0, &ctx));
     for done in futures::future::join_all(both).await {
         done.unwrap();
     }

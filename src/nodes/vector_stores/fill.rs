@@ -6,26 +6,37 @@ use futures::future::BoxFuture;
 use super::{UpsertOptions, VectorStore};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
+use crate::vector_index::Snapshot;
 
 impl VectorStore {
     /// Fills the store once, where it is one that fills itself. Searches that
     /// come meanwhile wait; after an error the next search tries again. It
     /// costs no embedding where all chunks are there from an earlier start.
+    /// What a request brings is returned instead of kept.
     ///
     /// # Errors
     /// Those of [`VectorStore::upsert`].
-    pub(super) async fn ensure_filled(&self, ctx: &TurnCtx) -> Result<(), NodeError> {
+    pub(super) async fn ensure_filled(
+        &self,
+        ctx: &TurnCtx,
+    ) -> Result<Option<&Snapshot>, NodeError> {
         if !self.fills_itself || self.loaders.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         tokio::select! {
             biased;
             () = ctx.cancel.cancelled() => Err(NodeError::Cancelled),
-            filled = self.filled.get_or_try_init(|| self.fill(ctx)) => filled.map(|_| ()),
+            filled = self.filled.get_or_try_init(|| self.fill(ctx)) => filled.map(Option::as_ref),
         }
     }
 
-    fn fill<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<(), NodeError>> {
-        async move { self.upsert(UpsertOptions::default(), &(), ctx).await.map(|_| ()) }.boxed()
+    fn fill<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Option<Snapshot>, NodeError>> {
+        async move {
+            if self.is_passing() {
+                return self.pass(ctx).await.map(Some);
+            }
+            self.upsert(UpsertOptions::default(), &(), ctx).await.map(|_| None)
+        }
+        .boxed()
     }
 }

@@ -8,6 +8,7 @@ mod faiss;
 mod fill;
 mod memory_vector_store;
 mod mmr;
+mod passing;
 mod remove;
 mod search;
 mod settings;
@@ -35,6 +36,7 @@ use crate::inputs::Inputs;
 use crate::instance::Instance;
 use crate::retrieval::{DocumentLoader, Embeddings, RecordManager, VectorIndex};
 use crate::spec::NodeSpec;
+use crate::vector_index::Snapshot;
 
 /// The vector store nodes.
 pub const NODES: &[&NodeSpec] = &[
@@ -68,8 +70,8 @@ pub struct VectorStore {
     /// Whether it fills itself from its loaders before its first search
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
-    /// Set when it has filled itself.
-    pub filled: OnceCell<()>,
+    /// Set when it has filled itself, with what is only this request's.
+    pub filled: OnceCell<Option<Snapshot>>,
 }
 
 impl VectorStore {

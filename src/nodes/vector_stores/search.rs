@@ -7,6 +7,7 @@ use super::{SearchKind, VectorStore, mmr};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Document, Hit, QueryKind, Retriever, VectorQuery};
+use crate::vector_index::Search;
 
 impl VectorStore {
     /// The hits of a search as the node says, best first; `k` in place of its `topK`.
@@ -20,7 +21,7 @@ impl VectorStore {
         k: Option<usize>,
         ctx: &TurnCtx,
     ) -> Result<Vec<Hit>, NodeError> {
-        self.ensure_filled(ctx).await?;
+        let passing = self.ensure_filled(ctx).await?;
         let k = k.unwrap_or(self.search.top_k).max(1);
         let vector = self.embeddings.embed_query(query, ctx).await?;
         let (fetched, kind, with_vectors) = match self.search.kind {
@@ -37,7 +38,10 @@ impl VectorStore {
             with_vectors,
             kind,
         };
-        let hits = self.index.query(&query, ctx).await?;
+        let hits = match passing {
+            Some(passing) => passing.search(&Search::new(&query)?, false)?,
+            None => self.index.query(&query, ctx).await?,
+        };
         match self.search.kind {
             SearchKind::Mmr { lambda, .. } => mmr::choose(&self.title, &vector, hits, k, lambda),
             SearchKind::Similarity | SearchKind::Hybrid => Ok(hits),

@@ -14,11 +14,11 @@ mod write;
 use serde::Serialize;
 
 pub(super) use book::{AT_ONCE, Book, delete};
+pub(super) use gather::Gathered;
 pub(super) use lane::enter;
 pub(super) use records::Records;
 pub use report::UpsertReport;
 
-use self::gather::Gathered;
 use self::plan::Plan;
 use self::progress::Progress;
 use self::write::{Work, calm};
@@ -58,6 +58,14 @@ pub trait UpsertWatch: Send + Sync {
 /// Nobody watches.
 impl UpsertWatch for () {
     fn progress(&self, _counts: UpsertCounts) {}
+}
+
+/// All that the loaders of a store bring, as an upsert would take it.
+///
+/// # Errors
+/// The loaders'; the first file that cannot be read.
+pub(super) async fn gather(store: &VectorStore, ctx: &TurnCtx) -> Result<Gathered, NodeError> {
+    Gathered::load(store, UpsertOptions::default(), &Progress::new(&()), ctx).await
 }
 
 impl VectorStore {
@@ -109,15 +117,22 @@ impl VectorStore {
         if !plan.to_write.is_empty() {
             book.note_embeddings(&self.embeddings.identity()).await?;
         }
-        let mut documents: Vec<_> = gathered.documents.into_iter().map(Some).collect();
+        let n_documents = gathered.documents.len();
+        // Flowise knows no other count and so shows all; a record manager tells them apart.
+        let added = if records.is_some() {
+            let mut documents: Vec<_> = gathered.documents.into_iter().map(Some).collect();
+            plan.to_write.iter().filter_map(|at| documents[*at].take()).collect()
+        } else {
+            gathered.documents
+        };
         Ok(UpsertReport {
             num_added: plan.n_added,
             num_updated: plan.n_updated,
-            num_skipped: documents.len() - plan.to_write.len(),
+            num_skipped: n_documents - plan.to_write.len(),
             num_deleted: plan.stale.len(),
             total_keys,
             has_records: records.is_some(),
-            added: plan.to_write.iter().filter_map(|at| documents[*at].take()).collect(),
+            added,
             failures: gathered.failures,
         })
     }

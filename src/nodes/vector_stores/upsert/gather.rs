@@ -20,11 +20,11 @@ const NAMELESS: &str = "documents";
 
 /// What an upsert brings.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(in crate::vector_stores) struct Gathered {
     /// Ids of the different chunks, in order.
-    pub(super) ids: Vec<Uuid>,
+    pub(in crate::vector_stores) ids: Vec<Uuid>,
     /// Their documents.
-    pub(super) documents: Vec<Document>,
+    pub(in crate::vector_stores) documents: Vec<Document>,
     /// The chunks of every origin.
     pub(super) origins: BTreeMap<Origin, OriginChunks>,
     /// Files that could not be read.
@@ -34,7 +34,7 @@ pub(super) struct Gathered {
 
 /// The chunks that an upsert brings of one origin.
 #[derive(Default)]
-pub(super) struct OriginChunks {
+pub(in crate::vector_stores) struct OriginChunks {
     /// Their ids.
     pub(super) ids: Vec<Uuid>,
     /// Whether they may be only a part, because a file could not be read.

@@ -20,7 +20,7 @@ pub struct UpsertReport {
     pub total_keys: usize,
     /// Whether a record manager is connected, whose counts a client expects.
     pub has_records: bool,
-    /// The documents that were written.
+    /// The documents that were written; without a record manager all that came.
     pub added: Vec<Document>,
     /// Files that could not be read.
     pub failures: Vec<LoadFailure>,
@@ -28,11 +28,11 @@ pub struct UpsertReport {
 
 impl UpsertReport {
     /// The answer of Flowise 2.2.8 (contract, section 9.2). Without a record
-    /// manager it counts only what was added; the other counts are there where
-    /// they are not zero, for who sends the same documents again.
+    /// manager `numAdded` counts all that came, as recorded; the other counts
+    /// are there where they are not zero, for who sends the same again.
     pub fn answer(&self) -> Value {
         let counts = [
-            ("numAdded", self.num_added, true),
+            ("numAdded", if self.has_records { self.num_added } else { self.total_keys }, true),
             ("numDeleted", self.num_deleted, self.has_records),
             ("numUpdated", self.num_updated, self.has_records),
             ("numSkipped", self.num_skipped, self.has_records),
@@ -64,7 +64,7 @@ mod tests {
     fn report() -> UpsertReport {
         let metadata = Map::from_iter([("source".to_owned(), "blob".into())]);
         let added = vec![Document::new("a", metadata)];
-        UpsertReport { num_added: 1, total_keys: 3, added, ..UpsertReport::default() }
+        UpsertReport { num_added: 1, total_keys: 1, added, ..UpsertReport::default() }
     }
 
     #[test]
@@ -72,8 +72,9 @@ mod tests {
         let docs = r#""addedDocs":[{"pageContent":"a","metadata":{"source":"blob"}}]}"#;
         assert_eq!(report().answer().to_string(), format!("{{\"numAdded\":1,{docs}"));
 
-        let again = UpsertReport { num_skipped: 2, num_deleted: 1, ..report() };
-        let counts = r#"{"numAdded":1,"numDeleted":1,"numSkipped":2,"#;
+        let skipped = UpsertReport { num_added: 0, num_skipped: 1, ..report() };
+        let again = UpsertReport { num_deleted: 1, ..skipped };
+        let counts = r#"{"numAdded":1,"numDeleted":1,"numSkipped":1,"#;
         assert_eq!(again.answer().to_string(), format!("{counts}{docs}"));
     }
 

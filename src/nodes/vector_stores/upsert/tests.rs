@@ -106,14 +106,16 @@ async fn a_first_upsert_embeds_in_batches_and_answers_what_it_added() {
 #[tokio::test]
 async fn the_same_documents_again_cost_no_embedding() {
     let bench = Bench::new(&[&flow_with(&["one", "two", "three"])]);
-    bench.upsert().await;
+    let first = bench.upsert().await.answer();
     bench.embeddings.take_calls();
 
     let report = bench.upsert().await;
 
     assert_eq!(bench.embeddings.take_calls(), 0);
     assert_eq!(counts(&report), [0, 0, 3, 0]);
-    assert_eq!(report.answer(), json!({"numAdded": 0, "numSkipped": 3, "addedDocs": []}));
+    let mut again = report.answer();
+    assert_eq!(again.as_object_mut().unwrap().shift_remove("numSkipped"), Some(json!(3)));
+    assert_eq!(again, first, "but for the addition the answer is Flowise's: all that came");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::{Bench, flow_with, store};
-use crate::retrieval::fakes::{FakeIndex, fault};
+use crate::retrieval::fakes::{FakeIndex, FakeLoader, fault};
 use crate::vector_stores::SearchKind;
 
 fn filling(index: FakeIndex, texts: &[&str]) -> Bench {
@@ -72,4 +72,18 @@ async fn an_mmr_search_chooses_among_more_than_it_returns() {
 
     let texts: Vec<_> = hits.into_iter().map(|hit| hit.document.page_content).collect();
     assert_eq!(texts, ["aaaa", "zzzzzzzzzzzzzzzz"]);
+}
+
+#[tokio::test]
+async fn what_a_request_brings_is_found_by_it_alone_and_kept_by_nobody() {
+    let brought = FakeLoader::of_request("plainText_0");
+    brought.bring("secret.txt", &["one", "three"]);
+    let mut bench = Bench::new(&[&brought]);
+    bench.store.fills_itself = true;
+
+    assert_eq!(found(&bench, "three").await, ["three"]);
+    assert_eq!(found(&bench, "one").await, ["one"]);
+
+    assert_eq!(bench.embeddings.take_calls(), 1, "once for the request");
+    assert!(bench.index.ids().is_empty());
 }

@@ -93,7 +93,8 @@ pub struct UpsertReply {
     pub total_keys: u64,
     /// Whether a record manager counted, whose counts a client expects.
     pub has_records: bool,
-    /// The documents that were added: `{pageContent, metadata}`.
+    /// The documents that were written, without a record manager all that
+    /// came: `{pageContent, metadata}`.
     pub added_docs: Vec<Value>,
     /// Files that were left out.
     pub failures: Vec<UnreadFile>,
@@ -126,13 +127,20 @@ impl UpsertReply {
         answer
     }
 
-    /// The counts that a row of the history keeps (section 9.3).
+    /// The counts that a row of the history keeps (section 9.3). Without a
+    /// record manager `numAdded` counts all that came, as recorded; the others
+    /// are there where they are not zero, for who sends the same again.
     pub fn counts(&self) -> Map<String, Value> {
-        let mut counts = Map::from_iter([("numAdded".to_owned(), json!(self.num_added))]);
-        if self.has_records {
-            counts.insert("numDeleted".into(), json!(self.num_deleted));
-            counts.insert("numUpdated".into(), json!(self.num_updated));
-            counts.insert("numSkipped".into(), json!(self.num_skipped));
+        let added = if self.has_records { self.num_added } else { self.total_keys };
+        let mut counts = Map::from_iter([("numAdded".to_owned(), json!(added))]);
+        for (name, count) in [
+            ("numDeleted", self.num_deleted),
+            ("numUpdated", self.num_updated),
+            ("numSkipped", self.num_skipped),
+        ] {
+            if self.has_records || count > 0 {
+                counts.insert(name.to_owned(), json!(count));
+            }
         }
         counts
     }
@@ -218,11 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_record_manager_only_what_was_added_is_told() {
-        let answer = Value::Object(reply(false).answer());
-        let docs = json!([{"pageContent": "x", "metadata": {}}]);
-        assert_eq!(answer, json!({"numAdded": 2, "addedDocs": docs}));
-        assert_eq!(Value::Object(reply(false).counts()), json!({"numAdded": 2}));
+    fn without_a_record_manager_all_that_came_counts_as_added() {
+        let first = UpsertReply { num_added: 2, total_keys: 2, ..UpsertReply::default() };
+        assert_eq!(Value::Object(first.answer()), json!({"numAdded": 2, "addedDocs": []}));
+
+        let again = UpsertReply { num_added: 0, num_skipped: 2, ..first };
+        let expected = json!({"numAdded": 2, "numSkipped": 2});
+        assert_eq!(Value::Object(again.counts()), expected);
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod origins;
 mod overrides;
 mod providers;
 mod providers_google_aws;
+mod qna;
 mod replay;
 mod retrieval;
 mod sessions;

@@ -32,7 +32,15 @@ impl Aimock {
     /// of eight characters.
     pub fn start(fixtures: &Value) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let config = write_config(folder.path(), fixtures, None);
+        let config = write_config(folder.path(), fixtures, None, true);
+        Self::with_config(folder, &config)
+    }
+
+    /// The same, but who asks for vectors that no fixture has gets vectors made
+    /// of the text: the same for the same text.
+    pub fn embedding(fixtures: &Value) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let config = write_config(folder.path(), fixtures, None, false);
         Self::with_config(folder, &config)
     }
 
@@ -40,7 +48,7 @@ impl Aimock {
     /// the path `/vector`.
     pub fn with_vectors(collections: &Value) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let config = write_config(folder.path(), &json!([]), Some(collections));
+        let config = write_config(folder.path(), &json!([]), Some(collections), true);
         Self::with_config(folder, &config)
     }
 
@@ -114,11 +122,16 @@ impl Drop for Aimock {
     }
 }
 
-fn write_config(folder: &Path, fixtures: &Value, collections: Option<&Value>) -> PathBuf {
+fn write_config(
+    folder: &Path,
+    fixtures: &Value,
+    collections: Option<&Value>,
+    is_strict: bool,
+) -> PathBuf {
     let fixtures_file = folder.join("fixtures.json");
     let config_file = folder.join("aimock.json");
     let mut config = json!({
-        "host": "127.0.0.1", "port": 0, "strict": true,
+        "host": "127.0.0.1", "port": 0, "strict": is_strict,
         "llm": {"fixtures": fixtures_file, "chunkSize": 8, "logLevel": "warn"},
     });
     if let Some(collections) = collections {

@@ -46,17 +46,17 @@ pub struct Upsert {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Upserted {
-    /// Chunks that are new.
+    /// Chunks that are new; without a record manager all that came.
     pub num_added: u64,
-    /// With a record manager: chunks taken out.
+    /// Chunks taken out; without a record manager only where there are any.
     pub num_deleted: Option<u64>,
-    /// With a record manager: chunks written again.
+    /// Chunks written again, told alike.
     pub num_updated: Option<u64>,
-    /// With a record manager: chunks left alone.
+    /// Chunks that were there already, told alike.
     pub num_skipped: Option<u64>,
     /// With a record manager: different chunks.
     pub total_keys: Option<u64>,
-    /// The chunks that are new, `{pageContent, metadata}`.
+    /// The chunks that `numAdded` counts, `{pageContent, metadata}`.
     pub added_docs: Vec<Value>,
     /// Files that were left out, where the caller allowed that.
     pub failures: Option<Vec<parlor_schemas::UnreadFile>>,

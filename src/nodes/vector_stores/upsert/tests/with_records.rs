@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Bench, bare, counts, flow_with};
 use crate::retrieval::fakes::{FakeLoader, FakeRecords};
 use crate::retrieval::{Cleanup, UpsertLedger};
@@ -57,14 +55,11 @@ async fn the_namespace_ends_with_the_stores_name_and_the_answer_has_all_counts()
     let records = Arc::new(FakeRecords::with(Cleanup::None));
     let bench = Bench::new(&[&flow_with(&["one"])]).recording(records.clone());
 
-    let answer = bench.upsert().await.answer();
+    let report = bench.upsert().await;
 
     assert_eq!(records.namespaces(), ["shop_fakeStore"]);
-    assert_eq!(answer["totalKeys"], 1);
-    assert_eq!(
-        answer["addedDocs"],
-        json!([{"pageContent": "one", "metadata": {"source": "a.txt"}}])
-    );
+    assert_eq!(report.total_keys, 1);
+    assert_eq!(report.added[0].page_content, "one");
 }
 
 #[tokio::test]

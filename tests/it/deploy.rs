@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::balancer::{Balancer, Kind};
 use crate::support::scripted::words;
-use crate::support::{Answer, Flow, Options, Parlor, Scripted};
+use crate::support::{Answer, Caller, Flow, Options, Parlor, Scripted};
 
 const BOTH: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,45 +50,51 @@ async fn two_nodes() -> ([(Parlor, Scripted); 2], String) {
     ([node("first").await, node("second").await], id.to_owned())
 }
 
+/// Where callers put the session: nginx needs the header, HAProxy reads the
+/// body where the server reads it.
+const PLACES: [(Kind, &str); 5] = [
+    (Kind::Nginx, "header"),
+    (Kind::Haproxy, "header"),
+    (Kind::Haproxy, "override"),
+    (Kind::Haproxy, "session"),
+    (Kind::Haproxy, "chat"),
+];
+
+fn asking(balancer: &Balancer, place: &str, session: &str) -> (Caller, Value) {
+    let mut body = json!({"question": "Who are you?", "sessionId": session});
+    match place {
+        "header" => return (balancer.anyone().with("X-Session-Id", session), body),
+        "override" => {
+            // The server takes the override, so the balancer must, too.
+            body["sessionId"] = json!("another");
+            body["overrideConfig"] = json!({"sessionId": session});
+        }
+        "chat" => body = json!({"question": "Who are you?", "chatId": session}),
+        _ => {}
+    }
+    (balancer.anyone(), body)
+}
+
 #[tokio::test]
 async fn a_conversation_meets_the_same_one_of_several_nodes() {
     let ([(first, _one), (second, _two)], flow) = two_nodes().await;
     let path = format!("/api/v1/prediction/{flow}");
-    for kind in BOTH {
+    for (kind, place) in PLACES {
         let balancer = Balancer::start(kind, &[&first, &second]);
         let mut met = BTreeSet::new();
         for n in 0..16 {
-            let session = format!("session-{kind:?}-{n}");
+            let session = format!("{kind:?}-{place}-{n}");
             let mut answers = BTreeSet::new();
-            for question in ["Who are you?", "And now?"] {
-                // HAProxy reads the body; nginx needs the header.
-                let (caller, body) = match kind {
-                    Kind::Haproxy => (balancer.anyone(), question_in(&session, n, question)),
-                    Kind::Nginx => {
-                        let caller = balancer.anyone().with("X-Session-Id", &session);
-                        (caller, json!({"question": question, "sessionId": session}))
-                    }
-                };
+            for _ in 0..2 {
+                let (caller, body) = asking(&balancer, place, &session);
                 let reply = caller.post(&path, &body).await.expect(200).json();
-                assert_eq!(reply["sessionId"], session.as_str(), "{kind:?}");
+                assert_eq!(reply["sessionId"], session.as_str(), "{kind:?}, {place}");
                 answers.insert(reply["text"].as_str().unwrap().to_owned());
             }
             assert_eq!(answers.len(), 1, "{kind:?} sent {session} to both nodes");
             met.extend(answers);
         }
-        assert_eq!(met.len(), 2, "{kind:?} sent all conversations to one node");
-    }
-}
-
-/// The session where the server looks for it: by turns in all three places.
-fn question_in(session: &str, n: usize, question: &str) -> serde_json::Value {
-    match n % 3 {
-        0 => json!({"question": question, "sessionId": session}),
-        1 => json!({"question": question, "chatId": session}),
-        _ => json!({
-            "question": question, "sessionId": "another",
-            "overrideConfig": {"sessionId": session}
-        }),
+        assert_eq!(met.len(), 2, "{kind:?} does not look at the session in its {place}");
     }
 }
 
@@ -98,7 +104,8 @@ async fn a_client_behind_a_balancer_cannot_choose_the_address_it_is_counted_by()
     let server = Parlor::start_with(Options::default().env("NUMBER_OF_PROXIES", "1"));
     for kind in BOTH {
         let flow = server.install_llm_chain(&model.basepath()).await;
-        let limit = json!({"status": true, "limitMax": "2", "limitDuration": "60", "limitMsg": "no"});
+        let limit =
+            json!({"status": true, "limitMax": "2", "limitDuration": "60", "limitMsg": "no"});
         let body = json!({"apiConfig": json!({"rateLimit": limit}).to_string()});
         server.operator().put(&format!("/api/v1/chatflows/{flow}"), &body).await.expect(200);
         let balancer = Balancer::start(kind, &[&server]);

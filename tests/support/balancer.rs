@@ -39,6 +39,9 @@ impl Balancer {
         for _ in 0..5 {
             let port = free_port();
             let mut command = kind.command(folder.path(), port, &nodes);
+            // Where Debian puts both, and where only root looks.
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{path}:/usr/sbin"));
             let log = std::fs::File::create(folder.path().join("log")).expect("a log");
             let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
             let mut child = spawned.unwrap_or_else(|error| panic!("{error}: {HOW_TO_INSTALL}"));

@@ -22,6 +22,13 @@ def listed():
     return {line for line in lines if line and not line.startswith("#")}
 
 
+def counted():
+    """What the server counts, as its source names it."""
+    source = DEPLOY.parent / "src/http/metrics.rs"
+    text = source.read_text() if source.is_file() else ""
+    return set(re.findall(r'"((?:parlor|process)_[a-z_]+)"', text))
+
+
 def unknown(text, known):
     text = re.sub(r'"[^"]*"', '""', text)
     for name in METRIC.findall(text):
@@ -58,6 +65,9 @@ def overlapping(panels):
 def main():
     dashboard = json.loads((DEPLOY / "grafana/parlor.json").read_text())
     known = listed()
+    own = {name for name in known if name.startswith(("parlor_", "process_"))}
+    if counted() and own != counted():
+        sys.exit(f"metrics.txt and the server differ in {sorted(own ^ counted())}")
     queries = list(panel_queries(dashboard))
     for title, query in [*queries, *variable_queries(dashboard)]:
         for name in unknown(query, known):

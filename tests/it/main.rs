@@ -22,6 +22,7 @@ mod bad_input;
 mod care;
 mod clients;
 mod crash;
+mod deploy;
 mod disk_full;
 mod embeddings;
 mod failures;

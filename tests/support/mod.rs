@@ -5,6 +5,7 @@
 //! has nobody to hand an error to. Nothing leaves the loopback interface.
 
 pub mod aimock;
+pub mod balancer;
 pub mod clients;
 pub mod faketime;
 pub mod flowise;

@@ -178,7 +178,8 @@ async fn fill(corpus: Corpus, operator: &Operator, flow: &str) -> anyhow::Result
         }
         let report = operator.post_lines(&path, &lines).await?;
         let imported = report["imported"].as_u64();
-        ensure!(imported == Some(2 * n_turns), "moving messages in: {report}");
+        let refusal = &report["refusals"][0];
+        ensure!(imported == Some(2 * n_turns), "messages were refused, the first: {refusal}");
         n_done += 2 * n_turns;
         progress(&format!("moving in: {n_done} of {} messages", corpus.n_messages()));
     }

@@ -130,6 +130,11 @@ impl SupervisorHandle {
         self.inner.running.abort(&(chatflow, chat))
     }
 
+    /// Aborts all turns that run or wait, as [`Self::abort_chat`] does.
+    pub fn abort_all(&self) {
+        self.inner.running.abort_all();
+    }
+
     /// Deletes a conversation, after the turn that runs in it. Resolves to the
     /// number of messages deleted.
     ///

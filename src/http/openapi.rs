@@ -21,7 +21,7 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, prediction, row_import,
+    credentials, feedback, files, key_import, leads, misc, nodes, prediction, probes, row_import,
     upsert_history, upserts, variables, vector, widget,
 };
 
@@ -106,6 +106,8 @@ const CONTENT_POLICY: &str =
         nodes::list,
         prediction::external,
         prediction::internal,
+        probes::healthz,
+        probes::readyz,
         upsert_history::all,
         upsert_history::delete,
         upsert_history::of_chatflow,
@@ -217,8 +219,8 @@ fn describe() -> openapi::OpenApi {
 /// Preflights and the pages are no part of the API, and a path with a slash at
 /// its end is only another spelling.
 fn is_described(entry: &Entry) -> bool {
-    let is_api = entry.path.starts_with("/api/v1/") && !entry.path.ends_with('/');
-    is_api && entry.method != "OPTIONS"
+    let is_page = entry.path.starts_with("/api-docs") || entry.path.ends_with('/');
+    !is_page && entry.method != "OPTIONS"
 }
 
 fn operation<'d>(document: &'d mut openapi::OpenApi, entry: &Entry) -> Option<&'d mut Operation> {

@@ -10,8 +10,8 @@ use parlor_schemas::Scope;
 use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import,
-    upsert_history, upserts, variables, vector, widget,
+    credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, probes,
+    row_import, upsert_history, upserts, variables, vector, widget,
 };
 
 /// One line of the table.
@@ -38,6 +38,8 @@ macro_rules! route {
 
 /// All routes.
 pub const TABLE: &[Entry] = &[
+    route!("GET", "/healthz", Policy::Public, probes::healthz),
+    route!("GET", "/readyz", Policy::Public, probes::readyz),
     // First, because paths are tried in this order.
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
@@ -180,6 +182,8 @@ mod tests {
         assert_eq!(
             open,
             [
+                ("GET", "/healthz"),
+                ("GET", "/readyz"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
                 ("POST", "/api/v1/vector/upsert/{id}"),

@@ -281,13 +281,21 @@ impl Store {
         &self.chunk_ledger
     }
 
+    /// Whether the database is open: false for as long as it is opened again
+    /// after a failed write.
+    pub fn is_open(&self) -> bool {
+        self.history.disk.is_open()
+    }
+
     /// Takes no more writes, finishes those that wait, syncs, and closes the
     /// database. Blocks until all that is done. Whoever still holds a
     /// [`History`] gets [`StoreError::Closed`] or [`StoreError::Recovering`].
     pub fn close(&self) {
         self.history.queue.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
+        // Held until the writer has ended: a second caller must not close the
+        // database under its hands.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writer.take()
             && writer.join().is_err()
         {
             tracing::error!("the store's writer ended by a panic");

@@ -157,6 +157,12 @@ impl Upserts {
         end_all(live).await;
     }
 
+    /// Resolves when the jobs that are live now have ended.
+    pub async fn finished(&self) {
+        let live: Vec<_> = self.inner.live().values().cloned().collect();
+        ends_of(live).await;
+    }
+
     /// Stops all jobs, which a later start shows as interrupted, and the actors.
     pub async fn stop(&self) {
         self.inner.is_stopping.store(true, Ordering::Relaxed);
@@ -169,10 +175,14 @@ impl Upserts {
 /// Tells jobs to stop and waits until they have, but not for ever.
 async fn end_all(jobs: impl IntoIterator<Item = LiveJob>) {
     let jobs: Vec<_> = jobs.into_iter().inspect(|job| job.cancel.cancel()).collect();
+    let _ = tokio::time::timeout(STOP_TIME, ends_of(jobs)).await;
+}
+
+async fn ends_of(jobs: Vec<LiveJob>) {
     let ends = jobs.into_iter().map(|mut job| async move {
         let _ = job.moments.wait_for(|moment| moment.end.is_some()).await;
     });
-    let _ = tokio::time::timeout(STOP_TIME, futures::future::join_all(ends)).await;
+    futures::future::join_all(ends).await;
 }
 
 impl Inner {

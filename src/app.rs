@@ -96,6 +96,8 @@ impl Application {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
                 patience: Duration::from_secs(args.reader_timeout_s),
             },
+            metrics: Arc::default(),
+            metrics_are_public: args.metrics_public,
             drain: Arc::new(Drain::default()),
             limits: RateLimits::new(args.proxies.into()),
             public_origins: args.cors_origins.clone(),

@@ -144,6 +144,9 @@ pub struct ServeArgs {
     /// /readyz answers 503
     #[arg(long, env = "PARLOR_DRAIN_GRACE_S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_grace_s: u64,
+    /// Let everybody read /metrics, not the operator only
+    #[arg(long, env = "PARLOR_METRICS_PUBLIC")]
+    pub metrics_public: bool,
     /// What requests may override at most
     #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
     pub overrides: OverridesArg,

@@ -56,8 +56,21 @@ pub struct Stats {
     pub live_sessions: AtomicUsize,
     /// Sessions that left memory since the start.
     pub passivated: AtomicUsize,
+    /// Turns that run: those that wait for their session are not among them.
+    pub running: AtomicUsize,
     /// Turns that were refused because the server was full.
     pub refused: AtomicUsize,
+}
+
+/// How busy the actors are at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Work that runs.
+    pub n_running: usize,
+    /// Work that waits.
+    pub n_waiting: usize,
+    /// How much may run or wait.
+    pub max: usize,
 }
 
 /// The supervisor, seen from outside.
@@ -170,6 +183,13 @@ impl SupervisorHandle {
     /// Permits taken at this moment.
     pub fn turns_in_flight(&self) -> usize {
         self.inner.max_turns.saturating_sub(self.inner.permits.available_permits())
+    }
+
+    /// Turns that run and wait at this moment.
+    pub fn load(&self) -> Load {
+        let n_running = self.inner.stats.running.load(Ordering::Relaxed);
+        let n_waiting = self.turns_in_flight().saturating_sub(n_running);
+        Load { n_running, n_waiting, max: self.inner.max_turns }
     }
 
     /// Stops the arbiters. Call it when no turn is pending.

@@ -34,7 +34,7 @@ mod upsert;
 mod upsert_desk;
 pub mod upsert_handle;
 
-pub use handle::{Limits, PendingTurn, Stats, SupervisorHandle};
+pub use handle::{Limits, Load, PendingTurn, Stats, SupervisorHandle};
 pub use ports::{
     Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
     UpsertRunner,

@@ -57,6 +57,7 @@ impl ShardActor {
         let env = StepEnv {
             key: key.clone(),
             store: self.store.clone(),
+            stats: self.stats.clone(),
             max_tail_bytes: self.limits.max_tail_bytes,
         };
         SessionActor::begin(env, self.limits.max_session_queue, gauge)

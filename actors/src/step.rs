@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use parlor_schemas::{ErrorCode, Fault, SessionKey, Turn, TurnReply};
 use tokio_util::sync::CancellationToken;
 
+use crate::handle::Stats;
 use crate::memory::SessionMemory;
 use crate::ports::{Append, HistoryStore, TurnOutcome, TurnRunner};
 
@@ -16,6 +18,7 @@ use crate::ports::{Append, HistoryStore, TurnOutcome, TurnRunner};
 pub(crate) struct StepEnv {
     pub(crate) key: SessionKey,
     pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) max_tail_bytes: usize,
 }
 
@@ -36,6 +39,7 @@ pub(crate) async fn run_turn(
     cancel: CancellationToken,
 ) -> TurnEnd {
     let key = env.key.clone();
+    let _running = Running::new(env.stats.clone());
     let guarded = AssertUnwindSafe(load_run_commit(env, memory, runner, cancel)).catch_unwind();
     match guarded.await {
         Ok((memory, result)) => TurnEnd { memory, result, panicked: false },
@@ -48,6 +52,22 @@ pub(crate) async fn run_turn(
                 panicked: true,
             }
         }
+    }
+}
+
+/// A turn among those that run, until it is dropped.
+struct Running(Arc<Stats>);
+
+impl Running {
+    fn new(stats: Arc<Stats>) -> Self {
+        stats.running.fetch_add(1, Ordering::Relaxed);
+        Self(stats)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -37,6 +37,7 @@ pub mod leads;
 pub mod limits;
 pub mod listing;
 pub mod message_query;
+pub mod metrics;
 pub mod misc;
 pub mod multipart;
 pub mod nodes;

@@ -21,8 +21,8 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, prediction, probes, row_import,
-    upsert_history, upserts, variables, vector, widget,
+    credentials, feedback, files, key_import, leads, metrics, misc, nodes, prediction, probes,
+    row_import, upsert_history, upserts, variables, vector, widget,
 };
 
 /// Where the document is.
@@ -95,6 +95,7 @@ const CONTENT_POLICY: &str =
         leads::create,
         leads::list,
         row_import::import,
+        metrics::metrics,
         misc::ip,
         misc::ping,
         misc::streaming,
@@ -252,7 +253,7 @@ fn security(policy: Policy) -> Option<Vec<SecurityRequirement>> {
     let with = |scheme: &str| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
     match policy {
         Policy::Public => None,
-        Policy::Operator(_) => Some(vec![with("basic"), with("key")]),
+        Policy::Operator(_) | Policy::Metrics => Some(vec![with("basic"), with("key")]),
         // Whether a chatflow wants its key is its operator's choice.
         _ => Some(vec![SecurityRequirement::default(), with("key")]),
     }

@@ -10,8 +10,8 @@ use parlor_schemas::Scope;
 use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, probes,
-    row_import, upsert_history, upserts, variables, vector, widget,
+    credentials, feedback, files, key_import, leads, metrics, misc, nodes, openapi, prediction,
+    probes, row_import, upsert_history, upserts, variables, vector, widget,
 };
 
 /// One line of the table.
@@ -40,6 +40,7 @@ macro_rules! route {
 pub const TABLE: &[Entry] = &[
     route!("GET", "/healthz", Policy::Public, probes::healthz),
     route!("GET", "/readyz", Policy::Public, probes::readyz),
+    route!("GET", "/metrics", Policy::Metrics, metrics::metrics),
     // First, because paths are tried in this order.
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
@@ -184,6 +185,7 @@ mod tests {
             [
                 ("GET", "/healthz"),
                 ("GET", "/readyz"),
+                ("GET", "/metrics"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
                 ("POST", "/api/v1/vector/upsert/{id}"),

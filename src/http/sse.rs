@@ -41,6 +41,7 @@ pub async fn respond(
         },
         Err(_) => (First::Heartbeat, Ending::Turn(turn)),
     };
+    ticket.opened();
     let request = RequestId::current();
     let body = Body { first, events, ending, heartbeat, ticket, request };
     let stream = HttpResponse::Ok()
@@ -96,6 +97,7 @@ impl Body {
         };
         match event {
             Some(event) => {
+                self.ticket.began();
                 event.write_to(&mut out);
                 while let Ok(event) = self.events.try_recv() {
                     event.write_to(&mut out);

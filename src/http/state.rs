@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::origins::Origins;
 use crate::drain::Drain;
 use crate::flow::cache::FlowCache;
+use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::upserts::Upserts;
 
@@ -41,6 +42,10 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// How streams are kept alive and given up.
     pub streams: StreamLimits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether anybody may read the metrics.
+    pub metrics_are_public: bool,
     /// Whether requests are still taken.
     pub drain: Arc<Drain>,
     /// How often who may call.

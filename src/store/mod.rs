@@ -59,6 +59,7 @@ mod restore;
 mod rows;
 mod sweep;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -91,6 +92,7 @@ pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use rated::MessageStats;
 pub use restore::Restore;
+pub use tally::CommitTally;
 pub use upsert_history::UpsertHistory;
 pub use upsert_jobs::{Claim, UpsertJobs, interrupt};
 pub use variables::Variables;
@@ -164,6 +166,7 @@ pub struct Store {
     upsert_jobs: UpsertJobs,
     upsert_history: UpsertHistory,
     chunk_ledger: ChunkLedger,
+    commits: Arc<CommitTally>,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -192,7 +195,14 @@ impl Store {
         };
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
-        let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        let commits = Arc::new(CommitTally::default());
+        let writer = commit::start(
+            disk.clone(),
+            deletions.clone(),
+            options.durability,
+            commits.clone(),
+            receiver,
+        )?;
         let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
         // A row that cannot be read is no reason to delete its files.
         blobs.sweep(|id| matches!(chatflows.get(id), Ok(None)))?;
@@ -215,6 +225,7 @@ impl Store {
             history: History { disk, deletions, queue, blobs },
             credentials,
             api_keys,
+            commits,
             writer: Mutex::new(Some(writer)),
             folder: data_dir.to_owned(),
             _lock: lock,
@@ -279,6 +290,11 @@ impl Store {
     /// Which chunks upserts wrote.
     pub fn chunk_ledger(&self) -> &ChunkLedger {
         &self.chunk_ledger
+    }
+
+    /// How the writer's groups went.
+    pub fn commits(&self) -> &CommitTally {
+        &self.commits
     }
 
     /// Whether the database is open: false for as long as it is opened again

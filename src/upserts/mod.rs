@@ -18,13 +18,14 @@ pub mod recovery;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit};
 use parlor_schemas::{
     ChatId, ChatflowId, ErrorCode, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress,
+    UpsertState,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,16 @@ struct Inner {
     store: Arc<Store>,
     live: Mutex<HashMap<Uuid, LiveJob>>,
     is_stopping: AtomicBool,
+    /// Jobs that are over, by the place of their state in [`ENDS`].
+    ended: [AtomicU64; ENDS.len()],
 }
+
+/// How jobs end, with the names of it for metrics.
+const ENDS: [(UpsertState, &str); 3] = [
+    (UpsertState::Done, "done"),
+    (UpsertState::Failed, "failed"),
+    (UpsertState::Cancelled, "cancelled"),
+];
 
 #[derive(Clone)]
 struct LiveJob {
@@ -88,13 +98,19 @@ impl Upserts {
     pub async fn start_actors(limits: UpsertLimits, store: Arc<Store>) -> Self {
         let handle = UpsertHandle::start(limits).await;
         let (live, is_stopping) = (Mutex::default(), AtomicBool::new(false));
-        let inner = Arc::new(Inner { handle, store, live, is_stopping });
+        let inner = Arc::new(Inner { handle, store, live, is_stopping, ended: Default::default() });
         Self { inner, runtime: tokio::runtime::Handle::current() }
     }
 
     /// The actors of the stores.
     pub fn handle(&self) -> &UpsertHandle {
         &self.inner.handle
+    }
+
+    /// How many jobs ended how since the start.
+    pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.inner.ended.iter().map(|count| count.load(Ordering::Relaxed));
+        ENDS.into_iter().map(|(_, name)| name).zip(counts)
     }
 
     /// The job that a request repeats, if there is one.
@@ -188,6 +204,12 @@ async fn ends_of(jobs: Vec<LiveJob>) {
 impl Inner {
     fn live(&self) -> MutexGuard<'_, HashMap<Uuid, LiveJob>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_end(&self, state: UpsertState) {
+        if let Some(place) = ENDS.iter().position(|(end, _)| *end == state) {
+            self.ended[place].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     async fn start(self: Arc<Self>, new: NewJob) -> Result<Started, Fault> {

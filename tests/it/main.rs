@@ -43,6 +43,7 @@ mod memories_redis;
 mod message_api;
 mod message_create;
 mod message_goldens;
+mod metrics;
 mod migrate;
 mod migrate_odd;
 mod multipart;

@@ -1,6 +1,5 @@
 //! One piece of a session's work, as a future: load, run, commit.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,8 +42,9 @@ pub(crate) async fn run_turn(
     let guarded = AssertUnwindSafe(load_run_commit(env, memory, runner, cancel)).catch_unwind();
     match guarded.await {
         Ok((memory, result)) => TurnEnd { memory, result, panicked: false },
-        Err(payload) => {
-            tracing::error!(session = %key, panic = panic_text(&*payload), "a turn panicked");
+        // Where it panicked is logged already; its words may quote a prompt.
+        Err(_) => {
+            tracing::error!(session = %key, "a turn panicked");
             let message = "the turn failed inside the server; nothing of it was stored";
             TurnEnd {
                 memory: None,
@@ -126,9 +126,4 @@ async fn commit(
 /// The fault of a turn whose caller left or whose run was aborted.
 pub(crate) fn cancelled() -> Fault {
     Fault::new(ErrorCode::Cancelled, "the turn was aborted; nothing of it was stored")
-}
-
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

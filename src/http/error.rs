@@ -79,7 +79,7 @@ impl ResponseError for ApiError {
 pub fn log(fault: &Fault, request: Option<&RequestId>) {
     if status(fault.code).is_server_error() {
         let request = request.map(tracing::field::display);
-        tracing::warn!(request, code = ?fault.code, "{}", fault.message);
+        tracing::warn!(request, code = ?fault.code, "{}", fault.for_log());
     }
 }
 

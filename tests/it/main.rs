@@ -38,6 +38,7 @@ mod keys;
 mod keys_import;
 mod limits;
 mod loaders;
+mod logs;
 mod memories;
 mod memories_redis;
 mod message_api;

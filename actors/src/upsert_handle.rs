@@ -13,10 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::handle::Load;
-use crate::messages::{CountStores, StartUpsert};
+use crate::messages::{CountStores, DescribeStores, StartUpsert};
 use crate::ports::UpsertRunner;
 use crate::upsert::{UpsertEnv, stopped};
 use crate::upsert_desk::UpsertDeskActor;
+use crate::view::BusyStore;
 
 /// How many upserts the actors take on.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,16 @@ impl UpsertHandle {
         let n_running = taken(limits.max_running.max(1), running);
         let n_waiting = taken(limits.max_upserts, permits).saturating_sub(n_running);
         Load { n_running, n_waiting, max: limits.max_upserts }
+    }
+
+    /// The stores that have upserts, the busiest first, at most `most`.
+    pub async fn describe(&self, most: usize) -> Vec<BusyStore> {
+        self.inner.desk.send(DescribeStores { most }).await.unwrap_or_default()
+    }
+
+    /// How much the actors take on.
+    pub fn limits(&self) -> UpsertLimits {
+        self.inner.limits
     }
 
     /// Stores whose actor is live now.

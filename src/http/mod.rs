@@ -48,6 +48,7 @@ pub mod prediction;
 pub mod probes;
 pub mod routes;
 pub mod row_import;
+pub mod runtime;
 pub mod sse;
 pub mod state;
 pub mod ticket;

@@ -22,7 +22,7 @@ use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
     credentials, feedback, files, key_import, leads, metrics, misc, nodes, prediction, probes,
-    row_import, upsert_history, upserts, variables, vector, widget,
+    row_import, runtime, upsert_history, upserts, variables, vector, widget,
 };
 
 /// Where the document is.
@@ -95,6 +95,7 @@ const CONTENT_POLICY: &str =
         leads::create,
         leads::list,
         row_import::import,
+        runtime::runtime,
         metrics::metrics,
         misc::ip,
         misc::ping,

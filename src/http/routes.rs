@@ -11,7 +11,7 @@ use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
     credentials, feedback, files, key_import, leads, metrics, misc, nodes, openapi, prediction,
-    probes, row_import, upsert_history, upserts, variables, vector, widget,
+    probes, row_import, runtime, upsert_history, upserts, variables, vector, widget,
 };
 
 /// One line of the table.
@@ -60,6 +60,7 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/upsert-history/{id}", OPERATOR, upsert_history::of_chatflow),
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
+    route!("GET", "/api/v1/runtime", OPERATOR, runtime::runtime),
     route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
     route!("GET", "/api-docs", Policy::Public, openapi::to_pages),
     route!("GET", "/api-docs/", Policy::Public, openapi::index),

@@ -56,6 +56,7 @@ mod probes;
 mod providers;
 mod providers_google_aws;
 mod replay;
+mod runtime;
 mod sessions;
 mod speech;
 mod start_and_stop;

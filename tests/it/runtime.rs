@@ -51,3 +51,19 @@ async fn a_busy_server_names_its_busiest_sessions_to_the_operator_only() {
     };
     assert!(eventually(LIMIT, at_rest).await, "{}", runtime(&server).await);
 }
+
+#[tokio::test]
+async fn the_command_line_shows_the_same_and_needs_a_running_server() {
+    let mut server = Parlor::start();
+    let shown = server.command(&["top"]);
+    assert!(shown.status.success(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("turns    0 running, 0 waiting, limit 4096"), "{text}");
+    let told: Value = serde_json::from_slice(&server.command(&["top", "--json"]).stdout).unwrap();
+    assert_eq!(told["turns"], runtime(&server).await["turns"]);
+    server.terminate().await;
+    let refused = server.command(&["top"]);
+    assert!(!refused.status.success(), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("no server runs on this data folder"), "{why}");
+}

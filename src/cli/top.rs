@@ -79,7 +79,8 @@ fn page(view: &Value) -> String {
         ("store", &view["upsertsByStore"], "store"),
     ] {
         for row in rows(list).take(MOST_SHOWN) {
-            let _ = writeln!(page, "{title:<8} {:>4}  {}", row["pending"], harmless(&row[name]));
+            let (pending, id) = (row["pending"].as_u64().unwrap_or(0), harmless(&row[name]));
+            let _ = writeln!(page, "{title:<8} {pending:>4}  {id}");
         }
     }
     page

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use parlor_actors::{Limits, SupervisorHandle, UpsertLimits};
@@ -17,25 +17,28 @@ use parlor_nodes::egress::Guard;
 use parlor_schemas::UpsertJob;
 
 use crate::config::ServeArgs;
+use crate::drain::Drain;
 use crate::flow::cache::FlowCache;
 use crate::http::gate::ThroughOwnSocket;
 use crate::http::limits::Limits as RateLimits;
-use crate::http::routes;
 use crate::http::state::{AppState, StreamLimits};
+use crate::http::{passage, routes};
 use crate::retention;
 use crate::services::NodeServices;
+use crate::stop::Patience;
 use crate::store::{Store, StoreOptions};
 use crate::upserts::{StoredLedger, Upserts, recovery};
 
 /// The SQLite file of record managers, in the data folder.
 const RECORDS_FILE: &str = "records.sqlite";
-/// Seconds that running turns get after SIGTERM.
-const DRAIN_S: u64 = 30;
+/// How long upserts may take to undo their work when the server leaves at once.
+const HASTE: Duration = Duration::from_secs(1);
 
 /// A server that is built but does not listen yet.
 pub struct Application {
     data_dir: PathBuf,
     n_threads: usize,
+    patience: Patience,
     frame_ancestors: Option<HeaderValue>,
     state: web::Data<AppState>,
     interrupted: Vec<UpsertJob>,
@@ -94,6 +97,9 @@ impl Application {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
                 patience: Duration::from_secs(args.reader_timeout_s),
             },
+            metrics: Arc::default(),
+            metrics_are_public: args.metrics_public,
+            drain: Arc::new(Drain::default()),
             limits: RateLimits::new(args.proxies.into()),
             public_origins: args.cors_origins.clone(),
             operator_origins: args.operator_origins.clone(),
@@ -103,6 +109,7 @@ impl Application {
         Ok(Self {
             data_dir: data_dir.to_owned(),
             n_threads: args.n_threads(),
+            patience: args.patience(),
             frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
             interrupted,
@@ -120,18 +127,21 @@ impl Application {
     }
 
     /// Listens on the socket of the data folder, and on `listener` if there is
-    /// one. The server runs until the handle stops it or a signal comes.
+    /// one. The server runs until its handle stops it.
     ///
     /// # Errors
     /// When a socket cannot be bound.
     pub fn listen(&self, listener: Option<TcpListener>) -> anyhow::Result<actix_web::dev::Server> {
         let state = self.state.clone();
         let patience = state.streams.patience;
-        let with_signals = listener.is_some();
         let frames = self.frame_ancestors.clone();
         let mut server = HttpServer::new(move || {
             let on_all = on_every_answer(frames.as_ref());
-            App::new().app_data(state.clone()).configure(routes::configure).wrap(on_all)
+            App::new()
+                .app_data(state.clone())
+                .configure(routes::configure)
+                .wrap(on_all)
+                .wrap(from_fn(passage::pass))
         })
         .workers(self.n_threads)
         .on_connect(move |connection, data| {
@@ -144,10 +154,9 @@ impl Application {
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
         .max_connections(20_000)
-        .shutdown_timeout(DRAIN_S);
-        if !with_signals {
-            server = server.disable_signals();
-        }
+        .shutdown_timeout(self.patience.drain.as_secs().max(1))
+        // The server that listens for signals has more to do than to stop.
+        .disable_signals();
         let socket = Self::socket_path(&self.data_dir);
         // The folder is locked by this process, so the file is a leftover.
         let _ = std::fs::remove_file(&socket);
@@ -168,9 +177,20 @@ impl Application {
     }
 
     /// Stops the actors and closes the store: what was acknowledged is on disk.
-    pub async fn close(self) {
-        let _ = std::fs::remove_file(Self::socket_path(&self.data_dir));
+    pub async fn close(&self) {
         self.state.upserts.stop().await;
+        self.close_store().await;
+    }
+
+    /// The same without waiting for what runs: it is dropped, and upserts are
+    /// shown as interrupted after the next start.
+    pub async fn close_at_once(&self) {
+        let _ = tokio::time::timeout(HASTE, self.state.upserts.stop()).await;
+        self.close_store().await;
+    }
+
+    async fn close_store(&self) {
+        let _ = std::fs::remove_file(Self::socket_path(&self.data_dir));
         self.state.supervisor.stop();
         let store = self.state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;

@@ -2,6 +2,7 @@
 //! environment variable, with Flowise's names where they exist.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
@@ -10,6 +11,7 @@ use parlor_nodes::egress::Opened;
 
 use crate::flow::overrides::OverrideRule;
 use crate::http::origins::{self, Origins};
+use crate::stop::Patience;
 use crate::store::Durability;
 
 /// Where Parlor keeps its data.
@@ -135,6 +137,16 @@ pub struct ServeArgs {
     /// Seconds after which a reader that takes nothing of its answer has left
     #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub reader_timeout_s: u64,
+    /// Seconds that running turns and streams have to end after SIGTERM; they are cut off then
+    #[arg(long, env = "PARLOR_DRAIN_S", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub drain_s: u64,
+    /// Seconds that the port stays open at least after SIGTERM, for load balancers to see that
+    /// /readyz answers 503
+    #[arg(long, env = "PARLOR_DRAIN_GRACE_S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_grace_s: u64,
+    /// Let everybody read /metrics, not the operator only
+    #[arg(long, env = "PARLOR_METRICS_PUBLIC")]
+    pub metrics_public: bool,
     /// What requests may override at most
     #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
     pub overrides: OverridesArg,
@@ -163,6 +175,14 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// How long the server takes to leave.
+    pub fn patience(&self) -> Patience {
+        Patience {
+            grace: Duration::from_secs(self.drain_grace_s),
+            drain: Duration::from_secs(self.drain_s),
+        }
+    }
+
     /// The number of threads of each kind.
     pub fn n_threads(&self) -> usize {
         match self.threads {

@@ -8,16 +8,21 @@
 //! - [`store`]: message history, chatflows, keys and credentials in sled
 //! - [`retention`]: deletes what is older than its chatflow keeps
 //! - [`upserts`]: the jobs that fill vector stores
+//! - [`metrics`]: what is counted while the server works
+//! - [`drain`]: who is still in a server that is about to leave; [`stop`]: how it leaves
 //! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
 
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod drain;
 pub mod example;
 pub mod flow;
 pub mod http;
+pub mod metrics;
 pub mod retention;
 pub mod services;
+pub mod stop;
 pub mod store;
 pub mod telemetry;
 pub mod upserts;

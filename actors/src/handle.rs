@@ -13,11 +13,12 @@ use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionKey, TurnReply
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::messages::{CountPending, DropMemory, ForgetSession, RunTurn};
+use crate::messages::{CountPending, DescribeShard, DropMemory, ForgetSession, RunTurn};
 use crate::ports::{HistoryStore, TurnRunner};
 use crate::running::{Entry, RunningTurns};
 use crate::shard::ShardActor;
 use crate::step::cancelled;
+use crate::view::ShardView;
 
 /// How much the actors take on.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +57,21 @@ pub struct Stats {
     pub live_sessions: AtomicUsize,
     /// Sessions that left memory since the start.
     pub passivated: AtomicUsize,
+    /// Turns that run: those that wait for their session are not among them.
+    pub running: AtomicUsize,
     /// Turns that were refused because the server was full.
     pub refused: AtomicUsize,
+}
+
+/// How busy the actors are at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Work that runs.
+    pub n_running: usize,
+    /// Work that waits.
+    pub n_waiting: usize,
+    /// How much may run or wait.
+    pub max: usize,
 }
 
 /// The supervisor, seen from outside.
@@ -72,7 +86,7 @@ struct Inner {
     hasher: RandomState,
     permits: Arc<Semaphore>,
     running: Arc<RunningTurns>,
-    max_turns: usize,
+    limits: Limits,
     stats: Arc<Stats>,
 }
 
@@ -93,9 +107,9 @@ impl SupervisorHandle {
             arbiters.push(arbiter);
         }
         let permits = Arc::new(Semaphore::new(limits.max_turns));
-        let (hasher, max_turns) = (RandomState::new(), limits.max_turns);
+        let hasher = RandomState::new();
         let running = Arc::new(RunningTurns::default());
-        let inner = Inner { shards, arbiters, hasher, permits, running, max_turns, stats };
+        let inner = Inner { shards, arbiters, hasher, permits, running, limits, stats };
         let handle = Self { inner: Arc::new(inner) };
         handle.count_pending().await;
         handle
@@ -130,6 +144,11 @@ impl SupervisorHandle {
         self.inner.running.abort(&(chatflow, chat))
     }
 
+    /// Aborts all turns that run or wait, as [`Self::abort_chat`] does.
+    pub fn abort_all(&self) {
+        self.inner.running.abort_all();
+    }
+
     /// Deletes a conversation, after the turn that runs in it. Resolves to the
     /// number of messages deleted.
     ///
@@ -157,6 +176,19 @@ impl SupervisorHandle {
         n_pending
     }
 
+    /// What each shard has to do, with the names of its `most` busiest sessions.
+    pub async fn describe(&self, most: usize) -> Vec<ShardView> {
+        let shards = self.inner.shards.iter();
+        let asked = shards.map(|shard| shard.send(DescribeShard { most }));
+        let told = futures::future::join_all(asked).await;
+        told.into_iter().map(Result::unwrap_or_default).collect()
+    }
+
+    /// How much the actors take on.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
     /// What the actors are doing.
     pub fn stats(&self) -> &Stats {
         &self.inner.stats
@@ -164,7 +196,14 @@ impl SupervisorHandle {
 
     /// Permits taken at this moment.
     pub fn turns_in_flight(&self) -> usize {
-        self.inner.max_turns.saturating_sub(self.inner.permits.available_permits())
+        self.inner.limits.max_turns.saturating_sub(self.inner.permits.available_permits())
+    }
+
+    /// Turns that run and wait at this moment.
+    pub fn load(&self) -> Load {
+        let n_running = self.inner.stats.running.load(Ordering::Relaxed);
+        let n_waiting = self.turns_in_flight().saturating_sub(n_running);
+        Load { n_running, n_waiting, max: self.inner.limits.max_turns }
     }
 
     /// Stops the arbiters. Call it when no turn is pending.

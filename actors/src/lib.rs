@@ -14,6 +14,7 @@
 //! - `memory`: the bounded end of a conversation
 //! - [`upsert_handle`]: the way in for upserts; `upsert_desk` finds the stores' actors;
 //!   `upsert`: one vector store, one upsert at a time
+//! - [`view`]: what the supervisors show of themselves
 //! - `budget`: how often a session may fail before it is left alone
 //!
 //! # Why not `actix::Supervisor`
@@ -33,8 +34,9 @@ mod step;
 mod upsert;
 mod upsert_desk;
 pub mod upsert_handle;
+pub mod view;
 
-pub use handle::{Limits, PendingTurn, Stats, SupervisorHandle};
+pub use handle::{Limits, Load, PendingTurn, Stats, SupervisorHandle};
 pub use ports::{
     Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
     UpsertRunner,

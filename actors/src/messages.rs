@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{TurnRunner, UpsertRunner};
+use crate::view::{BusyStore, ShardView};
 
 /// Where a turn's result goes.
 pub type TurnReplySender = oneshot::Sender<Result<TurnReply, Fault>>;
@@ -51,6 +52,14 @@ pub struct DropMemory {
 #[rtype(result = "usize")]
 pub struct CountPending;
 
+/// Replies what a shard has to do, with the names of its busiest sessions.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "ShardView")]
+pub struct DescribeShard {
+    /// How many of them at most.
+    pub most: usize,
+}
+
 /// Where an upsert's result goes.
 pub type UpsertReplySender = oneshot::Sender<Result<UpsertReply, Fault>>;
 
@@ -68,6 +77,14 @@ pub struct StartUpsert {
     pub progress: watch::Sender<UpsertProgress>,
     /// Gets the result once it is done.
     pub reply: UpsertReplySender,
+}
+
+/// Replies which stores have upserts, the busiest first.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "Vec<BusyStore>")]
+pub struct DescribeStores {
+    /// How many of them at most.
+    pub most: usize,
 }
 
 /// Replies how many stores have a live actor.

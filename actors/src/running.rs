@@ -41,6 +41,17 @@ impl RunningTurns {
         !tokens.is_empty()
     }
 
+    /// Cancels all turns.
+    pub(crate) fn abort_all(&self) {
+        for stripe in &self.stripes {
+            let tokens: Vec<_> = {
+                let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+                stripe.values().flatten().map(|(_, cancel)| cancel.clone()).collect()
+            };
+            tokens.iter().for_each(CancellationToken::cancel);
+        }
+    }
+
     fn leave(&self, chat: &ChatKey, number: u64) {
         let mut tokens = self.stripe(chat);
         let Some(of_chat) = tokens.get_mut(chat) else { return };
@@ -87,6 +98,16 @@ mod tests {
         assert!(turns.abort(&chats[0]));
         let cancelled: Vec<_> = tokens.iter().map(CancellationToken::is_cancelled).collect();
         assert_eq!(cancelled, [true, true, false, false]);
+    }
+
+    #[test]
+    fn aborting_all_reaches_every_chat() {
+        let turns = Arc::new(RunningTurns::default());
+        let tokens: Vec<_> = (0..40).map(|_| CancellationToken::new()).collect();
+        let enter = |(n, token): (u8, &CancellationToken)| turns.enter(chat(n, "c"), token.clone());
+        let _entries: Vec<_> = (0..).zip(&tokens).map(enter).collect();
+        turns.abort_all();
+        assert!(tokens.iter().all(CancellationToken::is_cancelled));
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult};
 use indexmap::IndexMap;
 use parlor_schemas::{ErrorCode, Fault, SessionKey};
 
 use crate::handle::{Limits, Stats};
-use crate::messages::{CountPending, DropMemory, ForgetSession, RunTurn};
+use crate::messages::{CountPending, DescribeShard, DropMemory, ForgetSession, RunTurn};
 use crate::ports::HistoryStore;
 use crate::session::{Gauge, SessionActor};
 use crate::step::StepEnv;
+use crate::view::{Busy, ShardView, busiest};
 
 /// How many sessions are looked at to find one that can go.
 const EVICTION_SAMPLE: usize = 16;
@@ -57,6 +58,7 @@ impl ShardActor {
         let env = StepEnv {
             key: key.clone(),
             store: self.store.clone(),
+            stats: self.stats.clone(),
             max_tail_bytes: self.limits.max_tail_bytes,
         };
         SessionActor::begin(env, self.limits.max_session_queue, gauge)
@@ -186,5 +188,21 @@ impl Handler<CountPending> for ShardActor {
 
     fn handle(&mut self, _: CountPending, _: &mut Context<Self>) -> usize {
         self.sessions.values().map(|entry| entry.gauge.pending.get()).sum()
+    }
+}
+
+impl Handler<DescribeShard> for ShardActor {
+    type Result = MessageResult<DescribeShard>;
+
+    fn handle(&mut self, ask: DescribeShard, _: &mut Context<Self>) -> Self::Result {
+        let busy = self.sessions.iter().filter(|(_, entry)| entry.gauge.pending.get() > 0);
+        let busy: Vec<_> = busy
+            .map(|(key, entry)| Busy { what: key.clone(), n_pending: entry.gauge.pending.get() })
+            .collect();
+        MessageResult(ShardView {
+            n_live: self.sessions.len(),
+            n_pending: busy.iter().map(|busy| busy.n_pending).sum(),
+            busiest: busiest(busy, ask.most),
+        })
     }
 }

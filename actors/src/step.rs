@@ -1,13 +1,14 @@
 //! One piece of a session's work, as a future: load, run, commit.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use parlor_schemas::{ErrorCode, Fault, SessionKey, Turn, TurnReply};
 use tokio_util::sync::CancellationToken;
 
+use crate::handle::Stats;
 use crate::memory::SessionMemory;
 use crate::ports::{Append, HistoryStore, TurnOutcome, TurnRunner};
 
@@ -16,6 +17,7 @@ use crate::ports::{Append, HistoryStore, TurnOutcome, TurnRunner};
 pub(crate) struct StepEnv {
     pub(crate) key: SessionKey,
     pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) max_tail_bytes: usize,
 }
 
@@ -36,11 +38,13 @@ pub(crate) async fn run_turn(
     cancel: CancellationToken,
 ) -> TurnEnd {
     let key = env.key.clone();
+    let _running = Running::new(env.stats.clone());
     let guarded = AssertUnwindSafe(load_run_commit(env, memory, runner, cancel)).catch_unwind();
     match guarded.await {
         Ok((memory, result)) => TurnEnd { memory, result, panicked: false },
-        Err(payload) => {
-            tracing::error!(session = %key, panic = panic_text(&*payload), "a turn panicked");
+        // Where it panicked is logged already; its words may quote a prompt.
+        Err(_) => {
+            tracing::error!(session = %key, "a turn panicked");
             let message = "the turn failed inside the server; nothing of it was stored";
             TurnEnd {
                 memory: None,
@@ -48,6 +52,22 @@ pub(crate) async fn run_turn(
                 panicked: true,
             }
         }
+    }
+}
+
+/// A turn among those that run, until it is dropped.
+struct Running(Arc<Stats>);
+
+impl Running {
+    fn new(stats: Arc<Stats>) -> Self {
+        stats.running.fetch_add(1, Ordering::Relaxed);
+        Self(stats)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -106,9 +126,4 @@ async fn commit(
 /// The fault of a turn whose caller left or whose run was aborted.
 pub(crate) fn cancelled() -> Fault {
     Fault::new(ErrorCode::Cancelled, "the turn was aborted; nothing of it was stored")
-}
-
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::messages::{StartUpsert, UpsertReplySender};
 use crate::ports::{Progress, UpsertRunner};
 use crate::session::Gauge;
-use crate::step::panic_text;
 
 /// What an upsert needs besides its work.
 #[derive(Clone)]
@@ -144,9 +143,9 @@ async fn guarded(
 ) -> UpsertEnd {
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(result) => UpsertEnd { result, panicked: false },
-        Err(payload) => {
-            let panic = panic_text(&*payload);
-            tracing::error!(store = &*store, panic, "an upsert panicked");
+        // Where it panicked is logged already; its words may quote a document.
+        Err(_) => {
+            tracing::error!(store = &*store, "an upsert panicked");
             let message = "the upsert failed inside the server; send it again";
             let result = Err(Fault::new(ErrorCode::Internal, message));
             UpsertEnd { result, panicked: true }

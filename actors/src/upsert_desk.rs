@@ -8,9 +8,10 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use indexmap::IndexMap;
 use parlor_schemas::{ErrorCode, Fault};
 
-use crate::messages::{CountStores, StartUpsert};
+use crate::messages::{CountStores, DescribeStores, StartUpsert};
 use crate::session::Gauge;
 use crate::upsert::{UpsertActor, UpsertEnv, store_full};
+use crate::view::{Busy, BusyStore, busiest};
 
 /// The supervisor of the stores' actors. All of them live on its arbiter.
 pub(crate) struct UpsertDeskActor {
@@ -84,6 +85,18 @@ impl Handler<StartUpsert> for UpsertDeskActor {
         if let Err((upsert, fault)) = self.forward(upsert) {
             let _ = upsert.reply.send(Err(fault));
         }
+    }
+}
+
+impl Handler<DescribeStores> for UpsertDeskActor {
+    type Result = Vec<BusyStore>;
+
+    fn handle(&mut self, ask: DescribeStores, _: &mut Context<Self>) -> Vec<BusyStore> {
+        let all = self.stores.iter().map(|(store, entry)| Busy {
+            what: store.clone(),
+            n_pending: entry.gauge.pending.get(),
+        });
+        busiest(all.filter(|busy| busy.n_pending > 0).collect(), ask.most)
     }
 }
 

@@ -12,10 +12,12 @@ use parlor_schemas::{ErrorCode, Fault, UpsertProgress, UpsertReply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::messages::{CountStores, StartUpsert};
+use crate::handle::Load;
+use crate::messages::{CountStores, DescribeStores, StartUpsert};
 use crate::ports::UpsertRunner;
 use crate::upsert::{UpsertEnv, stopped};
 use crate::upsert_desk::UpsertDeskActor;
+use crate::view::BusyStore;
 
 /// How many upserts the actors take on.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,8 @@ struct Inner {
     desk: Addr<UpsertDeskActor>,
     arbiter: Arbiter,
     permits: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    limits: UpsertLimits,
 }
 
 impl UpsertHandle {
@@ -65,13 +69,15 @@ impl UpsertHandle {
             max_queue: limits.max_store_queue,
             grace: limits.grace,
         };
+        let running = env.running.clone();
         let arbiter = Arbiter::new();
         let idle_after = limits.idle_after;
         let desk = UpsertDeskActor::start_in_arbiter(&arbiter.handle(), move |_| {
             UpsertDeskActor::new(env, idle_after)
         });
         let permits = Arc::new(Semaphore::new(limits.max_upserts));
-        let handle = Self { inner: Arc::new(Inner { desk, arbiter, permits }) };
+        let inner = Inner { desk, arbiter, permits, running, limits };
+        let handle = Self { inner: Arc::new(inner) };
         handle.count_stores().await;
         handle
     }
@@ -102,6 +108,25 @@ impl UpsertHandle {
         let start = StartUpsert { store, runner, cancel: cancel.clone(), progress, reply };
         self.inner.desk.try_send(start).map_err(|_| full())?;
         Ok(PendingUpsert { answer, progress: watcher, cancel: cancel.drop_guard() })
+    }
+
+    /// Upserts that run and wait at this moment.
+    pub fn load(&self) -> Load {
+        let Inner { permits, running, limits, .. } = &*self.inner;
+        let taken = |most: usize, left: &Semaphore| most.saturating_sub(left.available_permits());
+        let n_running = taken(limits.max_running.max(1), running);
+        let n_waiting = taken(limits.max_upserts, permits).saturating_sub(n_running);
+        Load { n_running, n_waiting, max: limits.max_upserts }
+    }
+
+    /// The stores that have upserts, the busiest first, at most `most`.
+    pub async fn describe(&self, most: usize) -> Vec<BusyStore> {
+        self.inner.desk.send(DescribeStores { most }).await.unwrap_or_default()
+    }
+
+    /// How much the actors take on.
+    pub fn limits(&self) -> UpsertLimits {
+        self.inner.limits
     }
 
     /// Stores whose actor is live now.

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use futures::future::join_all;
-use parlor_actors::Limits;
+use parlor_actors::{Limits, Load, view};
 use parlor_schemas::{ChatflowId, ErrorCode};
 use support::{Script, ask, chat, key, run, turn};
 
@@ -112,6 +112,35 @@ fn an_abort_is_heard_while_the_turn_runs_and_by_those_that_wait() {
         assert!(store.questions(&key("s")).is_empty());
         assert!(!handle.abort_chat(key("s").chatflow, chat()), "nothing runs any more");
         assert_eq!(ask(&handle, "s", "next", Script::Answer).await.unwrap(), "");
+    });
+}
+
+#[test]
+fn a_busy_server_shows_its_busiest_sessions_and_no_sleeping_one() {
+    let limits = Limits { n_shards: 2, max_turns: 9, ..limits() };
+    run(limits, |handle, _| async move {
+        ask(&handle, "asleep", "x", Script::Answer).await.unwrap();
+        let busy = ["a", "b", "b", "b", "c", "c"];
+        let pending: Vec<_> = busy
+            .map(|name| handle.run_turn(key(name), turn("x", Script::UntilCancelled)).unwrap())
+            .into();
+        let shown = async |most| {
+            let shards = handle.describe(most).await;
+            let all = shards.iter().flat_map(|shard| shard.busiest.clone()).collect();
+            let busiest = view::busiest(all, most).into_iter();
+            busiest.map(|busy| (busy.what, busy.n_pending)).collect::<Vec<_>>()
+        };
+        let expected = [(key("b"), 3), (key("c"), 2), (key("a"), 1)];
+        assert_eq!(shown(100).await, expected);
+        assert_eq!(shown(1).await, expected[..1]);
+        let shards = handle.describe(1).await;
+        assert_eq!(shards.len(), 2);
+        assert_eq!(shards.iter().map(|shard| shard.n_live).sum::<usize>(), 4);
+        assert_eq!(shards.iter().map(|shard| shard.n_pending).sum::<usize>(), 6);
+        eventually(async || handle.load().n_running == 3).await;
+        assert_eq!(handle.load(), Load { n_running: 3, n_waiting: 3, max: 9 });
+        drop(pending);
+        eventually(async || handle.load().n_running == 0).await;
     });
 }
 

@@ -129,6 +129,24 @@ fn different_stores_run_beside_each_other_up_to_the_limit_of_the_server() {
 }
 
 #[test]
+fn stores_that_are_filled_are_shown_with_what_waits_for_them() {
+    run(UpsertLimits { max_running: 1, ..UpsertLimits::default() }, |test| async move {
+        let first = test.upsert("one", "a", Script::UntilToldSo);
+        begun(&first).await;
+        let second = test.upsert("one", "b", Script::Finish);
+        let other = test.upsert("other", "c", Script::Finish);
+        let shown = test.handle.describe(100).await;
+        let shown: Vec<_> = shown.iter().map(|busy| (&*busy.what, busy.n_pending)).collect();
+        assert_eq!(shown, [("one", 2), ("other", 1)]);
+        assert_eq!(test.handle.describe(1).await.len(), 1);
+        assert_eq!(test.handle.load().n_running, 1);
+        test.floor.go_on.notify_one();
+        assert!(first.await.is_ok() && second.await.is_ok() && other.await.is_ok());
+        assert_eq!(test.handle.describe(100).await, []);
+    });
+}
+
+#[test]
 fn a_full_queue_of_a_store_is_a_limit_and_a_full_house_an_overload() {
     let limits = UpsertLimits { max_store_queue: 1, max_upserts: 2, ..UpsertLimits::default() };
     run(limits, |test| async move {

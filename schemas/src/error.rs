@@ -67,10 +67,34 @@ impl Fault {
         Self { code, message: message.into(), retry_after_s: None }
     }
 
+    /// The message as a log may hold it: without what a provider said in its
+    /// own words, which stands behind the first colon and may quote a prompt.
+    pub fn for_log(&self) -> &str {
+        match self.code {
+            ErrorCode::UpstreamFailed | ErrorCode::UpstreamLimited => {
+                self.message.split(": ").next().unwrap_or_default()
+            }
+            _ => &self.message,
+        }
+    }
+
     /// The same fault with a time to retry, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_gets_no_words_of_a_provider() {
+        let said = Fault::new(ErrorCode::UpstreamFailed, "OpenAI answered 400: bad prompt: hush");
+        assert_eq!(said.for_log(), "OpenAI answered 400");
+        let own = Fault::new(ErrorCode::StoreFailed, "nothing was saved: the disk is full");
+        assert_eq!(own.for_log(), own.message);
     }
 }

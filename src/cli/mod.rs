@@ -17,6 +17,7 @@ mod nodes;
 mod progress;
 mod restore;
 mod serve;
+mod top;
 mod upsert;
 mod vectors;
 mod verify;
@@ -45,6 +46,8 @@ pub struct Cli {
 enum Command {
     /// Start the server (also what `parlor` alone does)
     Serve(Box<ServeArgs>),
+    /// Watch what a running server has to do
+    Top(top::TopArgs),
     /// Store exported chatflows
     Import(import::ImportArgs),
     /// Move in from Flowise
@@ -113,6 +116,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => system.block_on(serve::run(data_dir, cli.serve)),
         Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, *args)),
+        Some(Command::Top(args)) => system.block_on(top::run(data_dir, args)),
         Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
         Some(Command::Migrate(args)) => system.block_on(migrate::run(data_dir, args)),
         Some(Command::Keys(command)) => system.block_on(keys::run(data_dir, command)),

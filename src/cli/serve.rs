@@ -12,6 +12,7 @@ use parlor_schemas::{ChatflowId, Scope};
 
 use crate::app::Application;
 use crate::config::ServeArgs;
+use crate::stop::{self, Signals};
 use crate::store::{NewKey, Store};
 use crate::{example, telemetry};
 
@@ -33,6 +34,7 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     let state = application.state().clone();
     let guarded = state.basic.is_some();
     let example = if args.no_example { None } else { example_once(&state.store, &data_dir)? };
+    let signals = Signals::listen()?;
     let server = application.listen(Some(listener))?;
     println!("Parlor listens on http://{local}");
     if !guarded {
@@ -42,10 +44,8 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
         show_example(local, &id.to_string(), model);
     }
     std::io::stdout().flush()?;
-    server.await?;
     drop(state);
-    application.close().await;
-    Ok(0)
+    stop::run_until_stopped(application, server, signals, args.patience()).await
 }
 
 /// Installs the example at the first start only: who deleted it does not want it back.

@@ -46,7 +46,7 @@ pub(super) async fn run(data_dir: PathBuf, args: VerifyArgs) -> anyhow::Result<u
 
 /// Whether a server runs on the folder; one that is started for this command
 /// alone would change it.
-async fn has_server(data_dir: &Path) -> bool {
+pub(super) async fn has_server(data_dir: &Path) -> bool {
     tokio::net::UnixStream::connect(Application::socket_path(data_dir)).await.is_ok()
 }
 

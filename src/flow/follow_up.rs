@@ -8,8 +8,8 @@ use std::time::Duration;
 use parlor_nodes::instance::ChatModel;
 use parlor_nodes::model::{ChatRequest, ModelMessage, OutputSchema, Speaker};
 use parlor_nodes::{Instance, TurnCtx};
-use parlor_schemas::Chatflow;
 use parlor_schemas::flow_file::{FlowNode, NodeData};
+use parlor_schemas::{Chatflow, Fault};
 use serde_json::{Map, Value, json};
 
 use super::plan::{self, BindSecrets};
@@ -55,7 +55,7 @@ impl FollowUp {
                 Some(questions) => return Some(questions),
                 None => "the model's answer holds no questions".to_owned(),
             },
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => Fault::from(error).for_log().to_owned(),
             Err(_) => format!("the model took more than {} seconds", LIMIT.as_secs()),
         };
         tracing::warn!(chatflow = %ctx.chatflow, "no follow-up prompts: {problem}");

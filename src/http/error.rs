@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, ResponseError};
 use parlor_schemas::{ErrorCode, Fault};
 use serde_json::json;
 
+use super::passage::RequestId;
 use crate::store::StoreError;
 
 /// The one error of all handlers.
@@ -69,19 +70,30 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let status = self.status_code();
-        if status.is_server_error() {
-            tracing::warn!(code = ?self.0.code, "{}", self.0.message);
-        }
-        let mut response = HttpResponse::build(status);
-        if let Some(seconds) = self.0.retry_after_s {
-            response.insert_header((header::RETRY_AFTER, seconds));
-        }
-        response.json(json!({
-            "statusCode": status.as_u16(),
-            "success": false,
-            "message": self.0.message,
-            "stack": {},
-        }))
+        log(&self.0, RequestId::current().as_ref());
+        render(&self.0)
     }
+}
+
+/// Writes the log's line of an error that is the server's or its provider's.
+pub fn log(fault: &Fault, request: Option<&RequestId>) {
+    if status(fault.code).is_server_error() {
+        let request = request.map(tracing::field::display);
+        tracing::warn!(request, code = ?fault.code, "{}", fault.for_log());
+    }
+}
+
+/// The answer to an error.
+pub fn render(fault: &Fault) -> HttpResponse {
+    let status = status(fault.code);
+    let mut response = HttpResponse::build(status);
+    if let Some(seconds) = fault.retry_after_s {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    response.json(json!({
+        "statusCode": status.as_u16(),
+        "success": false,
+        "message": fault.message,
+        "stack": {},
+    }))
 }

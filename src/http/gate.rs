@@ -40,6 +40,8 @@ pub enum Policy {
     FlowKeyInHandler,
     /// The operator, or a key with this scope.
     Operator(Scope),
+    /// The operator, unless its settings open the metrics to everybody.
+    Metrics,
 }
 
 /// Marks a connection that came through the socket in the data folder: only
@@ -87,7 +89,7 @@ pub async fn guard(
     if let Some(standing) = standing {
         standing.write(response.headers_mut());
     }
-    let origins = if matches!(policy, Policy::Operator(_)) {
+    let origins = if matches!(policy, Policy::Operator(_) | Policy::Metrics) {
         &state.operator_origins
     } else {
         &state.public_origins
@@ -126,6 +128,8 @@ async fn admit(
             }
             admit_to_flow(&flow, scope, request, state, standing).await
         }
+        Policy::Metrics if state.metrics_are_public => Ok(()),
+        Policy::Metrics => admit_operator(Scope::Operator, request, state, standing).await,
         Policy::Operator(scope) => admit_operator(scope, request, state, standing).await,
     }
 }

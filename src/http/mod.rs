@@ -9,6 +9,7 @@
 //! - [`body`]: bodies within their limits; [`multipart`]: those with files;
 //!   [`form`]: fields of forms as JSON
 //! - [`state`]: what handlers share
+//! - [`passage`]: what every request and answer passes; [`ticket`]: a turn from door to door
 //! - [`listing`]: rows in order of date, page by page
 //! - [`openapi`]: the description of the whole API
 //! - then one file per API
@@ -36,16 +37,21 @@ pub mod leads;
 pub mod limits;
 pub mod listing;
 pub mod message_query;
+pub mod metrics;
 pub mod misc;
 pub mod multipart;
 pub mod nodes;
 pub mod openapi;
 pub mod origins;
+pub mod passage;
 pub mod prediction;
+pub mod probes;
 pub mod routes;
 pub mod row_import;
+pub mod runtime;
 pub mod sse;
 pub mod state;
+pub mod ticket;
 pub mod upsert_history;
 pub mod upserts;
 pub mod variables;

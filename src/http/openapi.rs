@@ -21,8 +21,8 @@ use super::gate::Policy;
 use super::routes::{Entry, TABLE};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, prediction, row_import,
-    upsert_history, upserts, variables, vector, widget,
+    credentials, feedback, files, key_import, leads, metrics, misc, nodes, prediction, probes,
+    row_import, runtime, upsert_history, upserts, variables, vector, widget,
 };
 
 /// Where the document is.
@@ -95,6 +95,8 @@ const CONTENT_POLICY: &str =
         leads::create,
         leads::list,
         row_import::import,
+        runtime::runtime,
+        metrics::metrics,
         misc::ip,
         misc::ping,
         misc::streaming,
@@ -106,6 +108,8 @@ const CONTENT_POLICY: &str =
         nodes::list,
         prediction::external,
         prediction::internal,
+        probes::healthz,
+        probes::readyz,
         upsert_history::all,
         upsert_history::delete,
         upsert_history::of_chatflow,
@@ -217,8 +221,8 @@ fn describe() -> openapi::OpenApi {
 /// Preflights and the pages are no part of the API, and a path with a slash at
 /// its end is only another spelling.
 fn is_described(entry: &Entry) -> bool {
-    let is_api = entry.path.starts_with("/api/v1/") && !entry.path.ends_with('/');
-    is_api && entry.method != "OPTIONS"
+    let is_page = entry.path.starts_with("/api-docs") || entry.path.ends_with('/');
+    !is_page && entry.method != "OPTIONS"
 }
 
 fn operation<'d>(document: &'d mut openapi::OpenApi, entry: &Entry) -> Option<&'d mut Operation> {
@@ -250,7 +254,7 @@ fn security(policy: Policy) -> Option<Vec<SecurityRequirement>> {
     let with = |scheme: &str| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
     match policy {
         Policy::Public => None,
-        Policy::Operator(_) => Some(vec![with("basic"), with("key")]),
+        Policy::Operator(_) | Policy::Metrics => Some(vec![with("basic"), with("key")]),
         // Whether a chatflow wants its key is its operator's choice.
         _ => Some(vec![SecurityRequirement::default(), with("key")]),
     }

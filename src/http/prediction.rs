@@ -2,12 +2,13 @@
 //! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use parlor_actors::PendingTurn;
 use parlor_nodes::EventSink;
 use parlor_nodes::speech::is_transcribed;
 use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
-    ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, Timestamp,
-    TraceId, TurnReply,
+    ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, StreamEvent,
+    Timestamp, TraceId, TurnReply,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use super::error::ApiError;
 use super::multipart;
 use super::sse;
 use super::state::AppState;
+use super::ticket::Ticket;
 use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::overrides;
 use crate::flow::plan::Plan;
@@ -131,8 +133,28 @@ async fn predict(
     state: web::Data<AppState>,
     door: ChatType,
 ) -> Result<HttpResponse, ApiError> {
+    let mut ticket = Ticket::take(&state)?;
+    let (events, turn) = match hand_over(request, &id, payload, &state, door).await {
+        Ok(handed_over) => handed_over,
+        Err(error) => return Err(ticket.refused(error)),
+    };
+    match events {
+        Some(events) => sse::respond(events, turn, ticket, state.streams.heartbeat).await,
+        None => Ok(HttpResponse::Ok().json(ticket.ended(turn.await)?)),
+    }
+}
+
+/// Binds the request to its plan and gives it to its session: the events of
+/// its stream, where it streams, and the turn.
+async fn hand_over(
+    request: HttpRequest,
+    id: &str,
+    payload: web::Payload,
+    state: &AppState,
+    door: ChatType,
+) -> Result<(Option<mpsc::Receiver<StreamEvent>>, PendingTurn), ApiError> {
     let asked_at = Timestamp::now();
-    let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
+    let id = ChatflowId::parse(id).map_err(|_| ApiError(not_found("with that id")))?;
     let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
     let prediction = PredictionRequest::from_json(incoming.body)?;
     let flow = state.flows.get(id)?;
@@ -145,12 +167,9 @@ async fn predict(
         (EventSink::none(), None)
     };
     let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
-    let turn = bind(&state, &flow, &plan, prediction, incoming.files, arrival, events)?;
+    let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
-    match receiver {
-        Some(receiver) => sse::respond(receiver, pending, state.streams.heartbeat).await,
-        None => Ok(HttpResponse::Ok().json(pending.await?)),
-    }
+    Ok((receiver, pending))
 }
 
 /// When and through which door a request came, and its id in logs and traces.

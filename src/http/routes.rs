@@ -10,8 +10,8 @@ use parlor_schemas::Scope;
 use super::gate::{self, Policy};
 use super::{
     abort, apikey, attachments, care, chatflow_import, chatflows, chatmessage, chatmessage_create,
-    credentials, feedback, files, key_import, leads, misc, nodes, openapi, prediction, row_import,
-    upsert_history, upserts, variables, vector, widget,
+    credentials, feedback, files, key_import, leads, metrics, misc, nodes, openapi, prediction,
+    probes, row_import, runtime, upsert_history, upserts, variables, vector, widget,
 };
 
 /// One line of the table.
@@ -38,6 +38,9 @@ macro_rules! route {
 
 /// All routes.
 pub const TABLE: &[Entry] = &[
+    route!("GET", "/healthz", Policy::Public, probes::healthz),
+    route!("GET", "/readyz", Policy::Public, probes::readyz),
+    route!("GET", "/metrics", Policy::Metrics, metrics::metrics),
     // First, because paths are tried in this order.
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
@@ -57,6 +60,7 @@ pub const TABLE: &[Entry] = &[
     route!("GET", "/api/v1/upsert-history/{id}", OPERATOR, upsert_history::of_chatflow),
     route!("GET", "/api/v1/ping", Policy::Public, misc::ping),
     route!("GET", "/api/v1/version", Policy::Public, misc::version),
+    route!("GET", "/api/v1/runtime", OPERATOR, runtime::runtime),
     route!("GET", "/api/v1/openapi.json", Policy::Public, openapi::document),
     route!("GET", "/api-docs", Policy::Public, openapi::to_pages),
     route!("GET", "/api-docs/", Policy::Public, openapi::index),
@@ -180,6 +184,9 @@ mod tests {
         assert_eq!(
             open,
             [
+                ("GET", "/healthz"),
+                ("GET", "/readyz"),
+                ("GET", "/metrics"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
                 ("POST", "/api/v1/vector/upsert/{id}"),

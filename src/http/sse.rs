@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
+use super::passage::RequestId;
+use super::ticket::Ticket;
 
 /// A comment of the event stream: clients skip it, proxies see life.
 const HEARTBEAT: &[u8] = b":heartbeat\n\n";
@@ -27,18 +29,21 @@ const HEARTBEAT: &[u8] = b":heartbeat\n\n";
 pub async fn respond(
     mut events: Receiver<StreamEvent>,
     turn: PendingTurn,
+    mut ticket: Ticket,
     heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
     let first = timeout(heartbeat, events.recv()).await;
     let (first, ending) = match first {
         Ok(Some(event)) => (First::Event(event), Ending::Turn(turn)),
-        Ok(None) => match turn.await {
+        Ok(None) => match ticket.ended(turn.await) {
             Err(fault) if fault.code != ErrorCode::Cancelled => return Err(fault.into()),
             result => (First::Nothing, Ending::Result(Box::new(result))),
         },
         Err(_) => (First::Heartbeat, Ending::Turn(turn)),
     };
-    let body = Body { first, events, ending, heartbeat };
+    ticket.opened();
+    let request = RequestId::current();
+    let body = Body { first, events, ending, heartbeat, ticket, request };
     let stream = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -53,6 +58,9 @@ struct Body {
     events: Receiver<StreamEvent>,
     ending: Ending,
     heartbeat: Duration,
+    ticket: Ticket,
+    /// The body is made after the handler is done, where nobody else knows it.
+    request: Option<RequestId>,
 }
 
 /// What opened the stream.
@@ -89,6 +97,7 @@ impl Body {
         };
         match event {
             Some(event) => {
+                self.ticket.began();
                 event.write_to(&mut out);
                 while let Ok(event) = self.events.try_recv() {
                     event.write_to(&mut out);
@@ -96,22 +105,30 @@ impl Body {
             }
             // The node has said all: what remains waits for the commit.
             None => match std::mem::replace(&mut self.ending, Ending::Sent) {
-                Ending::Turn(turn) => write_end(turn.await, &mut out),
-                Ending::Result(result) => write_end(*result, &mut out),
+                Ending::Turn(turn) => {
+                    let result = self.ticket.ended(turn.await);
+                    self.write_end(result, &mut out);
+                }
+                Ending::Result(result) => self.write_end(*result, &mut out),
                 Ending::Sent => return None,
             },
         }
         Some(out.into())
     }
-}
 
-fn write_end(result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
-    match result {
-        Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
-        Err(fault) if fault.code == ErrorCode::Cancelled => StreamEvent::Abort(Done).write_to(out),
-        Err(fault) => StreamEvent::Error(fault.message).write_to(out),
+    fn write_end(&self, result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
+        match result {
+            Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
+            Err(fault) if fault.code == ErrorCode::Cancelled => {
+                StreamEvent::Abort(Done).write_to(out);
+            }
+            Err(fault) => {
+                error::log(&fault, self.request.as_ref());
+                StreamEvent::Error(fault.message).write_to(out);
+            }
+        }
+        StreamEvent::End(Done).write_to(out);
     }
-    StreamEvent::End(Done).write_to(out);
 }
 
 /// Each key only where it holds something, in Flowise's order.

@@ -11,7 +11,9 @@ use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter};
 use super::error::ApiError;
 use super::limits::Limits;
 use super::origins::Origins;
+use crate::drain::Drain;
 use crate::flow::cache::FlowCache;
+use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::upserts::Upserts;
 
@@ -40,6 +42,12 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// How streams are kept alive and given up.
     pub streams: StreamLimits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether anybody may read the metrics.
+    pub metrics_are_public: bool,
+    /// Whether requests are still taken.
+    pub drain: Arc<Drain>,
     /// How often who may call.
     pub limits: Limits,
     /// Pages that may read answers of the public routes.

@@ -52,6 +52,7 @@ mod test_retrieval;
 mod test_support;
 pub mod text_splitters;
 pub mod tools;
+pub mod upstream;
 pub mod utilities;
 pub mod vector_index;
 pub mod vector_stores;

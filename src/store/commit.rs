@@ -23,6 +23,7 @@ use super::queue::{Answer, Job, Queued, Reply};
 use super::recovery::Suspect;
 use super::rows::{self, Changes};
 use super::sweep::Sweep;
+use super::tally::CommitTally;
 use super::{Durability, HISTORY};
 
 /// Jobs behind one sync.
@@ -47,12 +48,14 @@ pub(super) fn start(
     disk: Arc<Disk>,
     deletions: Arc<Deletions>,
     durability: Durability,
+    tally: Arc<CommitTally>,
     queue: Receiver<Queued>,
 ) -> Result<JoinHandle<()>, StoreError> {
     let mut committer = Committer {
         disk,
         deletions,
         durability,
+        tally,
         ledger: None,
         sweeps: VecDeque::new(),
         purges: VecDeque::new(),
@@ -82,6 +85,7 @@ pub(super) struct Committer {
     /// When opening the database again failed last.
     pub tried_to_recover: Option<Instant>,
     durability: Durability,
+    tally: Arc<CommitTally>,
     /// Since when something applied is not on the disk.
     unsynced_since: Option<Instant>,
     disk_is_full: bool,
@@ -100,7 +104,12 @@ impl Committer {
         while let Some(jobs) = self.next_jobs(queue) {
             // A defect that escapes the guards of single jobs is treated as a
             // failed write; askers whose reply was dropped hear of it too.
+            let (n_jobs, began) = (jobs.len(), Instant::now());
             let committed = catch_unwind(AssertUnwindSafe(|| self.commit(jobs)));
+            if n_jobs > 0 {
+                self.tally.jobs.observe(n_jobs as f64);
+                self.tally.seconds.observe(began.elapsed().as_secs_f64());
+            }
             if committed.is_err()
                 && catch_unwind(AssertUnwindSafe(|| self.fail(Group::default()))).is_err()
             {

@@ -77,6 +77,11 @@ impl Disk {
         engine.db.open_tree(name).map_err(StoreError::read)
     }
 
+    /// Whether the database is open.
+    pub fn is_open(&self) -> bool {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The names of all trees that hold rows of the store.
     ///
     /// # Errors
@@ -239,7 +244,9 @@ mod tests {
         disk.sync().unwrap();
         disk.close();
         assert!(matches!(disk.tree("t"), Err(StoreError::Recovering)));
+        assert!(!disk.is_open());
         disk.reopen().unwrap();
+        assert!(disk.is_open());
         assert!(disk.tree("t").unwrap().contains_key(b"a").unwrap());
     }
 

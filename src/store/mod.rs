@@ -59,6 +59,7 @@ mod restore;
 mod rows;
 mod sweep;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -94,6 +95,7 @@ pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use rated::MessageStats;
 pub use restore::Restore;
+pub use tally::CommitTally;
 pub use upsert_history::UpsertHistory;
 pub use upsert_jobs::{Claim, UpsertJobs, interrupt};
 pub use variables::Variables;
@@ -169,6 +171,7 @@ pub struct Store {
     upsert_history: UpsertHistory,
     chunk_ledger: ChunkLedger,
     vectors: Shelf,
+    commits: Arc<CommitTally>,
     writer: Mutex<Option<JoinHandle<()>>>,
     folder: PathBuf,
     // Last, so that the folder is free only when the database is closed.
@@ -197,7 +200,14 @@ impl Store {
         };
         let credentials = Credentials::open(table("credentials"), data_dir, options.secret)?;
         let api_keys = ApiKeys::open(table("api_keys"))?;
-        let writer = commit::start(disk.clone(), deletions.clone(), options.durability, receiver)?;
+        let commits = Arc::new(CommitTally::default());
+        let writer = commit::start(
+            disk.clone(),
+            deletions.clone(),
+            options.durability,
+            commits.clone(),
+            receiver,
+        )?;
         let chatflows = Chatflows::new(table("chatflows"), table("bindings"));
         // A row that cannot be read is no reason to delete its files.
         let is_gone = |id| matches!(chatflows.get(id), Ok(None));
@@ -224,6 +234,7 @@ impl Store {
             vectors,
             credentials,
             api_keys,
+            commits,
             writer: Mutex::new(Some(writer)),
             folder: data_dir.to_owned(),
             _lock: lock,
@@ -309,13 +320,26 @@ impl Store {
         looked.await.map_err(|_| StoreError::Panicked)
     }
 
+    /// How the writer's groups went.
+    pub fn commits(&self) -> &CommitTally {
+        &self.commits
+    }
+
+    /// Whether the database is open: false for as long as it is opened again
+    /// after a failed write.
+    pub fn is_open(&self) -> bool {
+        self.history.disk.is_open()
+    }
+
     /// Takes no more writes, finishes those that wait, syncs, and closes the
     /// database. Blocks until all that is done. Whoever still holds a
     /// [`History`] gets [`StoreError::Closed`] or [`StoreError::Recovering`].
     pub fn close(&self) {
         self.history.queue.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
+        // Held until the writer has ended: a second caller must not close the
+        // database under its hands.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writer.take()
             && writer.join().is_err()
         {
             tracing::error!("the store's writer ended by a panic");

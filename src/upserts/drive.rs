@@ -128,6 +128,7 @@ impl Drive {
     }
 
     fn over(&mut self, state: UpsertState) {
+        self.inner.count_end(state);
         self.job.progress = UpsertProgress { state, ..self.job.progress };
         self.job.finished_date = Some(Timestamp::now());
     }

@@ -18,13 +18,14 @@ pub mod recovery;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit};
 use parlor_schemas::{
     ChatId, ChatflowId, ErrorCode, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress,
+    UpsertState,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,16 @@ struct Inner {
     store: Arc<Store>,
     live: Mutex<HashMap<Uuid, LiveJob>>,
     is_stopping: AtomicBool,
+    /// Jobs that are over, by the place of their state in [`ENDS`].
+    ended: [AtomicU64; ENDS.len()],
 }
+
+/// How jobs end, with the names of it for metrics.
+const ENDS: [(UpsertState, &str); 3] = [
+    (UpsertState::Done, "done"),
+    (UpsertState::Failed, "failed"),
+    (UpsertState::Cancelled, "cancelled"),
+];
 
 #[derive(Clone)]
 struct LiveJob {
@@ -88,13 +98,19 @@ impl Upserts {
     pub async fn start_actors(limits: UpsertLimits, store: Arc<Store>) -> Self {
         let handle = UpsertHandle::start(limits).await;
         let (live, is_stopping) = (Mutex::default(), AtomicBool::new(false));
-        let inner = Arc::new(Inner { handle, store, live, is_stopping });
+        let inner = Arc::new(Inner { handle, store, live, is_stopping, ended: Default::default() });
         Self { inner, runtime: tokio::runtime::Handle::current() }
     }
 
     /// The actors of the stores.
     pub fn handle(&self) -> &UpsertHandle {
         &self.inner.handle
+    }
+
+    /// How many jobs ended how since the start.
+    pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.inner.ended.iter().map(|count| count.load(Ordering::Relaxed));
+        ENDS.into_iter().map(|(_, name)| name).zip(counts)
     }
 
     /// The job that a request repeats, if there is one.
@@ -157,6 +173,12 @@ impl Upserts {
         end_all(live).await;
     }
 
+    /// Resolves when the jobs that are live now have ended.
+    pub async fn finished(&self) {
+        let live: Vec<_> = self.inner.live().values().cloned().collect();
+        ends_of(live).await;
+    }
+
     /// Stops all jobs, which a later start shows as interrupted, and the actors.
     pub async fn stop(&self) {
         self.inner.is_stopping.store(true, Ordering::Relaxed);
@@ -169,15 +191,25 @@ impl Upserts {
 /// Tells jobs to stop and waits until they have, but not for ever.
 async fn end_all(jobs: impl IntoIterator<Item = LiveJob>) {
     let jobs: Vec<_> = jobs.into_iter().inspect(|job| job.cancel.cancel()).collect();
+    let _ = tokio::time::timeout(STOP_TIME, ends_of(jobs)).await;
+}
+
+async fn ends_of(jobs: Vec<LiveJob>) {
     let ends = jobs.into_iter().map(|mut job| async move {
         let _ = job.moments.wait_for(|moment| moment.end.is_some()).await;
     });
-    let _ = tokio::time::timeout(STOP_TIME, futures::future::join_all(ends)).await;
+    futures::future::join_all(ends).await;
 }
 
 impl Inner {
     fn live(&self) -> MutexGuard<'_, HashMap<Uuid, LiveJob>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_end(&self, state: UpsertState) {
+        if let Some(place) = ENDS.iter().position(|(end, _)| *end == state) {
+            self.ended[place].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     async fn start(self: Arc<Self>, new: NewJob) -> Result<Started, Fault> {

@@ -218,3 +218,21 @@ fn a_server_that_stops_leaves_its_jobs_interrupted() {
         assert!(stored.error.unwrap().message.contains("send it again"));
     });
 }
+
+#[test]
+fn a_server_that_leaves_waits_for_its_jobs_and_counts_how_they_ended() {
+    run(|test| async move {
+        let told = Arc::new(Notify::new());
+        let job = NewJob { outlives_client: true, ..test.job([Script::UntilTold(told.clone())]) };
+        let id = test.running(job).await.row().id;
+        let mut finished = Box::pin(test.upserts.finished());
+        assert!(finished.as_mut().now_or_never().is_none(), "the job still runs");
+        told.notify_one();
+        finished.await;
+        assert_eq!(test.over(id).await.progress.state, UpsertState::Done);
+        let mut failing = test.running(test.job([Script::Fail])).await;
+        failing.end().await.unwrap_err();
+        let ended: Vec<_> = test.upserts.ended().collect();
+        assert_eq!(ended, [("done", 1), ("failed", 1), ("cancelled", 0)]);
+    });
+}

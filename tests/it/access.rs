@@ -30,6 +30,7 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
         route(Method::GET, "messages/export", None),
         route(Method::GET, "backup", None),
         route(Method::GET, "verify", None),
+        route(Method::GET, "runtime", None),
         route(Method::POST, "messages/import", Some(&json!({"id": ID}))),
         route(Method::GET, "credentials", None),
         route(Method::POST, "credentials", Some(&secret)),
@@ -112,6 +113,9 @@ async fn the_public_routes_are_open_to_everybody() {
     let flow = server.install_llm_chain(&model.basepath()).await;
     let ping = server.anyone().get("/api/v1/ping").await.expect(200);
     assert_eq!(ping.body, "pong");
+    for probe in ["/healthz", "/readyz"] {
+        assert_eq!(server.anyone().get(probe).await.expect(200).body, "ok");
+    }
     let version = server.anyone().get("/api/v1/version").await.expect(200).json();
     assert_eq!(version["version"], "2.2.8");
     assert!(version["parlor"].is_string(), "{version}");

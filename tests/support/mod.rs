@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub use aimock::Aimock;
 pub use flows::Flow;
 pub use http::{Caller, Reply};
-pub use scripted::{Answer, Scripted};
+pub use scripted::{Answer, Gate, Scripted};
 pub use server::{Options, Parlor};
 
 /// A file or folder below `tests/fixtures`.

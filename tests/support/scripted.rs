@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::scripted_wire as wire;
@@ -42,6 +43,8 @@ pub enum Answer {
     Reset,
     /// These tokens, then silence for as long as the caller stays.
     Stall(Vec<String>),
+    /// These tokens, the second half of the bytes only when the gate is opened.
+    Pause(Vec<String>, Gate),
     /// Not even a status line, for as long as the caller stays.
     Hang,
     /// The head of a good answer, then nonsense.
@@ -51,6 +54,27 @@ pub enum Answer {
 /// Splits a text as the recorded model did: each word with its blank.
 pub fn words(text: &str) -> Vec<String> {
     text.split_inclusive(' ').map(str::to_owned).collect()
+}
+
+/// Holds answers back until it is opened.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+}
+
+impl Gate {
+    /// Lets all answers go on, for good.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    async fn opened(&self) {
+        let _ = self.0.acquire().await;
+    }
 }
 
 type Script = dyn Fn(&Received) -> Answer + Send + Sync;
@@ -208,6 +232,13 @@ async fn act(socket: &mut TcpStream, request: &Received, answer: Answer) -> Opti
         Answer::Stall(tokens) => {
             socket.write_all(&wire::beginning(request, &tokens)).await.ok()?;
             until_left(socket).await
+        }
+        Answer::Pause(tokens, gate) => {
+            let bytes = wire::good(request, &tokens);
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            socket.write_all(first).await.ok()?;
+            gate.opened().await;
+            socket.write_all(second).await.ok()
         }
         Answer::Hang => until_left(socket).await,
     }

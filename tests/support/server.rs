@@ -48,6 +48,12 @@ impl Options {
         self
     }
 
+    /// The same with more options of the command.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
     /// The same with a stand-in for a provider: `openai`, `anthropic`, `ollama`.
     pub fn provider(mut self, name: &str, url: &str) -> Self {
         self.args.extend(["--provider-url".to_owned(), format!("{name}={url}")]);
@@ -136,11 +142,21 @@ impl Parlor {
 
     /// Asks the process to stop, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
+        self.send_sigterm();
+        self.ended().await
+    }
+
+    /// Asks the process to stop.
+    pub fn send_sigterm(&self) {
         let sent = Command::new("sh")
             .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
             .status()
             .expect("sh can be started");
         assert!(sent.success(), "the server was gone before SIGTERM reached it");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + STOP_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the server can be waited for") {

@@ -137,6 +137,7 @@ async fn fill(
 ) -> Result<HttpResponse, ApiError> {
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
     let wish = Wish::of(&request)?;
+    let _visit = state.drain.enter()?;
     let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
     let Value::Object(body) = incoming.body else {
         return Err(ApiError::bad("the body must be a JSON object"));

@@ -16,6 +16,7 @@ pub(crate) use refusal::complaint;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
+use crate::upstream;
 
 const MAX_RETRIES: u32 = 2;
 /// The whole of a call: a provider that drips a byte now and then must not
@@ -134,7 +135,15 @@ impl<'a> Call<'a> {
 
     /// The provider broke off or spoke nonsense; `problem` starts with a verb.
     pub(crate) fn broken(&self, problem: impl Into<String>) -> NodeError {
-        NodeError::UpstreamBroken { provider: self.provider.to_owned(), problem: problem.into() }
+        self.counted(NodeError::UpstreamBroken {
+            provider: self.provider.to_owned(),
+            problem: problem.into(),
+        })
+    }
+
+    fn counted(&self, error: NodeError) -> NodeError {
+        upstream::ERRORS.count(&error);
+        error
     }
 
     /// The provider's error in its own words, made safe to show.
@@ -145,12 +154,8 @@ impl<'a> Call<'a> {
         retry_after_s: Option<u64>,
     ) -> NodeError {
         let message = refusal::presentable(message, self.secrets);
-        NodeError::UpstreamStatus {
-            provider: self.provider.to_owned(),
-            status,
-            message,
-            retry_after_s,
-        }
+        let provider = self.provider.to_owned();
+        self.counted(NodeError::UpstreamStatus { provider, status, message, retry_after_s })
     }
 
     async fn within<T>(
@@ -162,9 +167,9 @@ impl<'a> Call<'a> {
         tokio::select! {
             biased;
             () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
-            done = timeout_at(due, work) => done.map_err(|_| NodeError::UpstreamTimeout {
-                provider: self.provider.to_owned(),
-                seconds: limit.as_secs().max(1),
+            done = timeout_at(due, work) => done.map_err(|_| {
+                let (provider, seconds) = (self.provider.to_owned(), limit.as_secs().max(1));
+                self.counted(NodeError::UpstreamTimeout { provider, seconds })
             }),
         }
     }

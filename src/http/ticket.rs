@@ -1,0 +1,89 @@
+//! A turn, seen from the door: the server's promise to answer it, and what is
+//! counted of it. Held until the last byte of the answer is made.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_schemas::{Fault, TurnReply};
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::drain::{Drain, Visit};
+use crate::metrics::Metrics;
+
+/// A turn that was let in. Dropped without an end, its caller has left.
+pub struct Ticket {
+    _visit: Visit,
+    drain: Arc<Drain>,
+    metrics: Arc<Metrics>,
+    arrived: Instant,
+    streams: bool,
+    has_begun: bool,
+    is_over: bool,
+}
+
+impl Ticket {
+    /// Lets a turn in.
+    ///
+    /// # Errors
+    /// 503 while the server stops.
+    pub fn take(state: &AppState) -> Result<Self, ApiError> {
+        let arrived = Instant::now();
+        let visit = state.drain.enter().inspect_err(|fault| {
+            state.metrics.turn_ended(Err(fault), arrived.elapsed());
+        })?;
+        let (drain, metrics) = (state.drain.clone(), state.metrics.clone());
+        Ok(Self {
+            _visit: visit,
+            drain,
+            metrics,
+            arrived,
+            streams: false,
+            has_begun: false,
+            is_over: false,
+        })
+    }
+
+    /// Notes that the turn never began, and why.
+    pub fn refused(&mut self, error: ApiError) -> ApiError {
+        self.note(Err(&error.0));
+        error
+    }
+
+    /// Notes that the answer is a stream, which is open from now on.
+    pub fn opened(&mut self) {
+        self.metrics.streams.enter();
+        self.streams = true;
+    }
+
+    /// Notes that the stream has an event; the first one counts.
+    pub fn began(&mut self) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        self.metrics.first_token_seconds.observe(self.arrived.elapsed().as_secs_f64());
+    }
+
+    /// How the turn ended, as its caller is told.
+    pub fn ended(&mut self, result: Result<TurnReply, Fault>) -> Result<TurnReply, Fault> {
+        let result = result.map_err(|fault| self.drain.explain(fault));
+        self.note(result.as_ref());
+        result
+    }
+
+    fn note(&mut self, result: Result<&TurnReply, &Fault>) {
+        self.metrics.turn_ended(result, self.arrived.elapsed());
+        self.is_over = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.metrics.turn_left(self.arrived.elapsed());
+        }
+        if self.streams {
+            self.metrics.streams.leave();
+        }
+    }
+}

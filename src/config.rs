@@ -260,7 +260,7 @@ mod tests {
             assert!(provider_url(&format!("{name}=http://x")).is_ok(), "{name}");
         }
         let refused = provider_url("nobody=http://x").unwrap_err();
-        assert!(refused.ends_with("openrouter, together, xai"), "{refused}");
+        assert!(refused.ends_with("openrouter, pinecone, together, xai"), "{refused}");
         assert!(provider_url("openai").is_err());
     }
 

@@ -105,3 +105,17 @@ async fn a_deleted_session_leaves_exactly_the_other_rows() {
     left.as_array_mut().unwrap().retain(|row| row["sessionId"] != "sess-1");
     assert_eq!(moved.answer("chatmessage-get").await, left);
 }
+
+#[tokio::test]
+async fn the_history_is_counted_as_recorded() {
+    let moved = Moved::in_().await;
+    let (counted, recorded) = (moved.answer("stats").await, moved.recorded("stats"));
+
+    let keys = |counts: &Value| counts.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&counted), keys(&recorded));
+    // One message more was written between the two recordings.
+    assert_eq!((&counted["totalMessages"], &recorded["totalMessages"]), (&json!(46), &json!(47)));
+    for count in ["totalFeedback", "positiveFeedback"] {
+        assert_eq!(counted[count], recorded[count], "{count}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Vector stores: an index, embeddings, what fills it and how it is searched.
 //!
 //! A node's file makes its [`VectorIndex`] and hands it to [`VectorStore::assemble`];
-//! writing ([`upsert`]) and searching ([`search`]) are the same for all.
+//! writing (`upsert`) and searching (`search`) are the same for all.
 
 mod embedded;
 mod faiss;

@@ -40,7 +40,7 @@ impl UpsertRunner for Scripted {
                 Script::Fail => return Err(Fault::new(ErrorCode::UpstreamFailed, "no vectors")),
             }
             let added_docs = vec![json!({"pageContent": "x", "metadata": {}})];
-            Ok(UpsertReply { num_added: 2, added_docs, ..UpsertReply::default() })
+            Ok(UpsertReply { num_added: 2, total_keys: 2, added_docs, ..UpsertReply::default() })
         }
         .boxed_local()
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 const MOST_DEPTH: usize = 100;
 const FENCE: &str = "```";
+const BRACKETS: [char; 2] = ['{', '['];
 
 /// The JSON of an answer.
 ///
@@ -21,22 +22,39 @@ pub(crate) fn read(answer: &str) -> Result<Value, String> {
     if let Ok(value) = serde_json::from_str(answer) {
         return Ok(value);
     }
-    let inner = fenced(answer).unwrap_or(answer);
+    let (before, fenced) = match fenced(answer) {
+        Some((before, inner)) => (before, Some(inner)),
+        None => (answer, None),
+    };
+    // A fence after the first bracket may stand in a text of the JSON, but the bracket may as
+    // well be a word's: "see [below]".
+    let open = before.find(BRACKETS).map(|at| lenient(&answer[at..]));
+    match (open, fenced) {
+        (Some(Err(why)), Some(inner)) if why != cut_off() => inside_fence(inner).map_err(|_| why),
+        (Some(read), _) => read,
+        (None, Some(inner)) => inside_fence(inner),
+        (None, None) => Err(no_json()),
+    }
+}
+
+fn inside_fence(inner: &str) -> Result<Value, String> {
     if let Ok(value) = serde_json::from_str(inner) {
         return Ok(value);
     }
-    let start = inner.find(['{', '[']).ok_or("the answer holds no JSON")?;
-    let text = &inner[start..];
-    let mut reader = Reader { text, rest: text.char_indices().peekable(), depth: 0 };
-    reader.value()
+    inner.find(BRACKETS).map_or_else(|| Err(no_json()), |at| lenient(&inner[at..]))
 }
 
-/// What stands in the first fence, without the word for its language.
-fn fenced(text: &str) -> Option<&str> {
-    let (_, inner) = text.split_once(FENCE)?;
+/// The value that a text begins with.
+fn lenient(text: &str) -> Result<Value, String> {
+    Reader { text, rest: text.char_indices().peekable(), depth: 0 }.value()
+}
+
+/// What stands before the first fence, and in it without the word for its language.
+fn fenced(text: &str) -> Option<(&str, &str)> {
+    let (before, inner) = text.split_once(FENCE)?;
     let inner = inner.split_once(FENCE).map_or(inner, |(inner, _)| inner);
     let inner = inner.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-    Some(inner.trim())
+    Some((before, inner.trim()))
 }
 
 struct Reader<'a> {
@@ -209,6 +227,10 @@ impl Reader<'_> {
     }
 }
 
+fn no_json() -> String {
+    "the answer holds no JSON".to_owned()
+}
+
 fn cut_off() -> String {
     "the JSON breaks off before its end".to_owned()
 }
@@ -243,6 +265,8 @@ mod tests {
             (r#"{a: "\u00e9 \ud83e\udd8a \n"}"#, "é 🦊 \n"),
             ("{\"a\": \"```js\\nx\\n```\"}", "```js\nx\n```"),
             ("{a: \"http://x.y/*z*/\"}", "http://x.y/*z*/"),
+            ("It is {\"a\": \"```js x```\"}.", "```js x```"),
+            ("See [below]:\n```json\n{\"a\": \"x\"}\n```", "x"),
         ] {
             assert_eq!(read(answer), Ok(json!({"a": expected})), "{answer}");
         }
@@ -256,6 +280,8 @@ mod tests {
             ("{\"a\": \"one", "breaks off"),
             ("{\"a\": [1, 2", "breaks off"),
             ("{\"a\"", "breaks off"),
+            ("So: {\"a\": \"```[1]```", "breaks off"),
+            ("See [below]:\n```\nnothing\n```", "a value that is none: below"),
             ("{a b}", "no colon after the key a"),
             ("{a: 1 b: 2}", "where a comma or } is needed"),
             ("[yes]", "a value that is none: yes"),
@@ -275,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn good_json_is_itself(text in ".{0,40}", number in any::<i64>()) {
+        fn good_json_is_itself(text in "(.|```){0,40}", number in any::<i64>()) {
             let value = json!({"text": text, "list": [number, null]});
             prop_assert_eq!(read(&value.to_string()), Ok(value.clone()));
             prop_assert_eq!(read(&format!("see: {value} !")), Ok(value));

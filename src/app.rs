@@ -19,6 +19,7 @@ use parlor_schemas::UpsertJob;
 use crate::config::ServeArgs;
 use crate::drain::Drain;
 use crate::flow::cache::FlowCache;
+use crate::http::arrival::Arrivals;
 use crate::http::gate::ThroughOwnSocket;
 use crate::http::limits::Limits as RateLimits;
 use crate::http::state::{AppState, StreamLimits};
@@ -33,6 +34,10 @@ use crate::upserts::{StoredLedger, Upserts, recovery};
 const RECORDS_FILE: &str = "records.sqlite";
 /// How long upserts may take to undo their work when the server leaves at once.
 const HASTE: Duration = Duration::from_secs(1);
+/// How long the head of a request may take.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Memory for the large bodies of all requests together, unless a single one may have more.
+const BODY_ROOM: usize = 512 << 20;
 
 /// A server that is built but does not listen yet.
 pub struct Application {
@@ -103,6 +108,10 @@ impl Application {
             limits: RateLimits::new(args.proxies.into()),
             public_origins: args.cors_origins.clone(),
             operator_origins: args.operator_origins.clone(),
+            arrivals: Arrivals::new(
+                Duration::from_secs(args.body_timeout_s),
+                args.body_limit.max(BODY_ROOM),
+            ),
             body_limit: args.body_limit,
             image_limit: args.image_limit,
         };
@@ -152,7 +161,7 @@ impl Application {
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
         .keep_alive(Duration::from_secs(75))
-        .client_request_timeout(Duration::from_secs(10))
+        .client_request_timeout(HEAD_TIME.min(self.state.arrivals.patience()))
         .max_connections(20_000)
         .shutdown_timeout(self.patience.drain.as_secs().max(1))
         // The server that listens for signals has more to do than to stop.

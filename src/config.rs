@@ -137,6 +137,10 @@ pub struct ServeArgs {
     /// Seconds after which a reader that takes nothing of its answer has left
     #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub reader_timeout_s: u64,
+    /// Seconds that a request's body has to come in, and one more for each 16 KiB of it; its head
+    /// has as many, at most ten
+    #[arg(long, env = "PARLOR_BODY_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub body_timeout_s: u64,
     /// Seconds that running turns and streams have to end after SIGTERM; they are cut off then
     #[arg(long, env = "PARLOR_DRAIN_S", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_s: u64,

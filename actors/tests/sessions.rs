@@ -145,7 +145,7 @@ fn a_busy_server_shows_its_busiest_sessions_and_no_sleeping_one() {
 }
 
 #[test]
-fn a_full_server_refuses_at_once_and_a_full_session_only_its_own() {
+fn a21_a_full_server_refuses_at_once_and_a_full_session_only_its_own() {
     let limits = Limits { max_turns: 4, max_session_queue: 2, ..limits() };
     run(limits, |handle, _| async move {
         let mut waiting: Vec<_> = (0..3)
@@ -177,7 +177,7 @@ fn p5_an_idle_session_is_passivated_and_wakes_with_the_same_memory() {
 }
 
 #[test]
-fn a_full_shard_lets_an_idle_session_go_to_start_another() {
+fn a21_a_full_shard_lets_an_idle_session_go_to_start_another() {
     let limits = Limits { n_shards: 1, max_live_sessions: 8, ..limits() };
     run(limits, |handle, _| async move {
         for n in 0..100 {

@@ -21,6 +21,8 @@ pub enum ErrorCode {
     KeyReused,
     /// A body or an item over its limit.
     TooLarge,
+    /// A body that came too slowly.
+    TooSlow,
     /// A body in a format that this route does not take.
     UnsupportedMediaType,
     /// A required part is absent (Flowise's word: 412).

@@ -1,20 +1,21 @@
 //! Request bodies within their limits, as JSON.
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
-use actix_web::web::Payload;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpMessage, HttpRequest};
+use bytes::Bytes;
 use parlor_schemas::ErrorCode;
 use serde_json::{Map, Value};
 
+use super::arrival::too_large;
 use super::error::ApiError;
+use super::state::AppState;
 
 /// Reads a JSON or form-encoded body of at most `limit` bytes. An absent body
 /// is an empty object, as in Flowise.
 ///
 /// # Errors
-/// 400, 413 or 415, naming what is wrong.
+/// 400, 408, 413, 415 or 503, naming what is wrong.
 pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<Value, ApiError> {
     let bytes = read_bytes(request, body, limit).await?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -34,7 +35,7 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
 /// Reads a body of at most `limit` bytes, whatever it holds.
 ///
 /// # Errors
-/// 400, 413 or 415, naming what is wrong.
+/// 400, 408, 413, 415 or 503, naming what is wrong.
 pub async fn read_bytes(
     request: &HttpRequest,
     body: Payload,
@@ -48,19 +49,11 @@ pub async fn read_bytes(
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(unsupported("compressed bodies are not taken"));
     }
-    collect(body, limit).await
-}
-
-async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| ApiError::bad("the body broke off"))?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(too_large(limit));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
+    let arrivals = &request.app_data::<Data<AppState>>().ok_or_else(unwired)?.arrivals;
+    let arrived = arrivals.collect(body, limit).await?;
+    // What the body was made into lives about as long as its request.
+    request.extensions_mut().insert(arrived.place);
+    Ok(arrived.bytes)
 }
 
 fn json(bytes: &[u8]) -> Result<Value, ApiError> {
@@ -74,11 +67,10 @@ fn form(bytes: &[u8]) -> Result<Value, ApiError> {
     Ok(Value::Object(super::form::body(pairs)?))
 }
 
-fn too_large(limit: usize) -> ApiError {
-    let message = format!("the body is larger than {} KiB", limit / 1024);
-    ApiError::new(ErrorCode::TooLarge, message)
-}
-
 fn unsupported(message: &str) -> ApiError {
     ApiError::new(ErrorCode::UnsupportedMediaType, message)
+}
+
+fn unwired() -> ApiError {
+    ApiError::new(ErrorCode::Internal, "the server has no state")
 }

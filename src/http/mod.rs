@@ -16,6 +16,7 @@
 
 pub mod abort;
 pub mod apikey;
+pub mod arrival;
 pub mod attachments;
 pub mod body;
 pub mod callers;
@@ -52,6 +53,7 @@ pub mod runtime;
 pub mod sse;
 pub mod state;
 pub mod ticket;
+pub mod unread;
 pub mod upsert_history;
 pub mod upserts;
 pub mod variables;

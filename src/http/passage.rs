@@ -1,5 +1,6 @@
 //! What every request passes on its way in and every answer on its way out:
-//! the request's id, and the farewell of a server that stops.
+//! the request's id, the end of a connection whose request stays unread, and
+//! the farewell of a server that stops.
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use actix_web::{Error, web};
 use uuid::Uuid;
 
 use super::state::AppState;
+use super::unread::Unread;
 
 /// Where the id stands, in requests and answers.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,10 +69,11 @@ fn is_plain(id: &[u8]) -> bool {
 /// # Errors
 /// What the inner service fails with.
 pub async fn pass(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = RequestId::of(request.headers());
+    let unread = Unread::watch(&mut request);
     let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
     response.headers_mut().insert(HEADER, id.0);
     let state = response.request().app_data::<web::Data<AppState>>();
@@ -78,7 +81,7 @@ pub async fn pass(
         // The next request of this client finds another server.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    Ok(response)
+    Ok(unread.close_after(response))
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_routes_that_anyone_may_call_are_these_and_no_others() {
+    fn a2_the_routes_that_anyone_may_call_are_these_and_no_others() {
         let open: Vec<_> = TABLE
             .iter()
             .filter(|entry| !matches!(entry.policy, Policy::Operator(_)))

@@ -8,6 +8,7 @@ use parlor_actors::SupervisorHandle;
 use parlor_nodes::Services;
 use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter};
 
+use super::arrival::Arrivals;
 use super::error::ApiError;
 use super::limits::Limits;
 use super::origins::Origins;
@@ -54,6 +55,8 @@ pub struct AppState {
     pub public_origins: Origins,
     /// Pages that may read answers of the operator's routes.
     pub operator_origins: Origins,
+    /// How bodies arrive.
+    pub arrivals: Arrivals,
     /// Largest body in bytes.
     pub body_limit: usize,
     /// Largest uploaded image in bytes.

@@ -67,6 +67,7 @@ impl Outcome {
             | ErrorCode::Conflict
             | ErrorCode::KeyReused
             | ErrorCode::TooLarge
+            | ErrorCode::TooSlow
             | ErrorCode::UnsupportedMediaType
             | ErrorCode::PreconditionFailed => Self::BadRequest,
             ErrorCode::UnsupportedNode | ErrorCode::InvalidFlow | ErrorCode::MissingCredential => {

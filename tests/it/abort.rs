@@ -97,7 +97,7 @@ async fn a_turn_is_found_by_its_chat_whatever_its_session() {
 }
 
 #[tokio::test]
-async fn who_guesses_hears_the_same_for_every_id() {
+async fn a10_who_guesses_hears_the_same_for_every_id() {
     let (server, model, flow) = conversation(Answer::Hang).await;
     let other = server.install_llm_chain(&model.basepath()).await;
     model.answer(|_| Answer::Say(words("Hello.")));

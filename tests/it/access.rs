@@ -63,7 +63,7 @@ fn operator_routes() -> Vec<(Method, String, Option<Value>)> {
 }
 
 #[tokio::test]
-async fn every_operator_route_refuses_a_caller_without_credentials() {
+async fn a3_every_operator_route_refuses_a_caller_without_credentials() {
     let server = Parlor::start();
     let callers = [
         ("nobody", server.anyone()),
@@ -174,7 +174,7 @@ async fn protected() -> (Parlor, Scripted, String, String) {
 }
 
 #[tokio::test]
-async fn a_protected_chatflow_answers_its_own_key_only() {
+async fn a6_a_protected_chatflow_answers_its_own_key_only() {
     let (server, model, flow, right) = protected().await;
     let (_, other) = server.api_key("other").await;
     let path = format!("/api/v1/prediction/{flow}");
@@ -210,7 +210,7 @@ async fn a_chatflow_whose_key_was_deleted_stays_closed() {
 }
 
 #[tokio::test]
-async fn a_caller_without_the_key_is_refused_before_the_body_is_read() {
+async fn a6_a_caller_without_the_key_is_refused_before_the_body_is_read() {
     let (server, model, flow, _) = protected().await;
     model.answer(|_| Answer::Hang);
     let head = format!(

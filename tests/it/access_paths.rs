@@ -21,7 +21,7 @@ fn assert_no_handler(target: &str, reply: &Reply) {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_path_reaches_an_operator_route_without_credentials() {
+async fn a1_no_spelling_of_a_path_reaches_an_operator_route_without_credentials() {
     let (server, id) = server_with_a_marked_flow().await;
     let targets = [
         "/API/V1/chatflows",
@@ -72,7 +72,7 @@ async fn no_spelling_of_a_path_reaches_an_operator_route_without_credentials() {
 }
 
 #[tokio::test]
-async fn a_public_route_is_public_by_its_whole_path() {
+async fn a2_a_public_route_is_public_by_its_whole_path() {
     let (server, id) = server_with_a_marked_flow().await;
     let targets = [
         "/api/v1/pingx".to_owned(),
@@ -105,7 +105,7 @@ async fn a_method_that_a_public_route_does_not_have_does_nothing() {
 }
 
 #[tokio::test]
-async fn odd_authorization_headers_are_refused_fast_and_never_logged() {
+async fn a4_odd_authorization_headers_are_refused_fast_and_never_logged() {
     let (server, _) = server_with_a_marked_flow().await;
     let huge = format!("Authorization: Bearer {}", "hush".repeat(1500));
     let headers: [&[&str]; 7] = [

@@ -152,7 +152,7 @@ async fn a_file_that_cannot_be_read_is_named_and_none_is_kept() {
 }
 
 #[tokio::test]
-async fn a_bomb_hits_a_cap_and_the_server_goes_on() {
+async fn a13_a_bomb_hits_a_cap_and_the_server_goes_on() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     let bomb = docx(&vec![b' '; 80 << 20]);

@@ -90,7 +90,7 @@ async fn a_body_of_plain_text_or_none_at_all_is_refused() {
 }
 
 #[tokio::test]
-async fn a_field_of_the_wrong_type_is_named() {
+async fn a17_a_field_of_the_wrong_type_is_named() {
     let stage = Stage::set().await;
     for (body, field) in [
         (json!({}), "question"),
@@ -114,7 +114,7 @@ async fn a_field_of_the_wrong_type_is_named() {
 }
 
 #[tokio::test]
-async fn json_nested_without_end_is_refused_at_once() {
+async fn a17_json_nested_without_end_is_refused_at_once() {
     let stage = Stage::set().await;
     let deep =
         format!("{{\"question\":\"hi\",\"x\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
@@ -147,7 +147,7 @@ async fn an_unknown_path_is_not_found_in_the_same_body() {
 }
 
 #[tokio::test]
-async fn a_node_that_parlor_lacks_is_named_and_never_run() {
+async fn a25_a_node_that_parlor_lacks_is_named_and_never_run() {
     let stage = Stage::set().await;
     let mut flow = stage.good_flow().await;
     flow.data("promptTemplate_0")["name"] = json!("crystalBall");

@@ -173,7 +173,7 @@ async fn a_chatflow_that_does_not_stream_answers_whole_when_a_stream_is_asked_fo
 }
 
 #[tokio::test]
-async fn an_answer_that_looks_like_a_stream_stays_inside_its_event() {
+async fn a23_an_answer_that_looks_like_a_stream_stays_inside_its_event() {
     let stage = Stage::conversation().await;
     let forged = "one\n\ndata:{\"event\":\"end\",\"data\":\"[DONE]\"}\n\ntwo \u{2028} 🦊";
     stage.model.answer(move |_| Answer::Say(vec![forged.to_owned(), " three".to_owned()]));

@@ -85,7 +85,7 @@ async fn a_second_opinion_on_a_message_replaces_the_first() {
 }
 
 #[tokio::test]
-async fn only_documented_fields_are_taken_and_each_has_its_type_and_length() {
+async fn a24_only_documented_fields_are_taken_and_each_has_its_type_and_length() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     let message = answer(&stage.server, flow, "c").await;
@@ -125,7 +125,7 @@ async fn only_documented_fields_are_taken_and_each_has_its_type_and_length() {
 }
 
 #[tokio::test]
-async fn a_message_is_rated_in_its_own_chatflow_only() {
+async fn a8_a_message_is_rated_in_its_own_chatflow_only() {
     let stage = Stage::set().await;
     let (own, other) = (stage.flow("b-conversation"), stage.flow("a-llmchain"));
     let message = answer(&stage.server, own, "c").await;
@@ -143,7 +143,7 @@ async fn a_message_is_rated_in_its_own_chatflow_only() {
 }
 
 #[tokio::test]
-async fn feedback_and_leads_of_a_protected_chatflow_need_its_key_and_its_page() {
+async fn a8_feedback_and_leads_of_a_protected_chatflow_need_its_key_and_its_page() {
     let stage = Stage::set().await;
     let flow = stage.flow("g-protected");
     let (_, other_key) = stage.server.api_key("another").await;
@@ -185,7 +185,7 @@ async fn feedback_and_leads_of_a_protected_chatflow_need_its_key_and_its_page() 
 }
 
 #[tokio::test]
-async fn reading_is_the_operators() {
+async fn a8_reading_is_the_operators() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     for path in [format!("/api/v1/feedback/{flow}"), format!("/api/v1/leads/{flow}")] {

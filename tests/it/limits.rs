@@ -36,7 +36,7 @@ fn number(reply: &Reply, header: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_limited_chatflow_answers_as_recorded() {
+async fn a21_a_limited_chatflow_answers_as_recorded() {
     let stage = Stage::set().await;
     let flow = stage.flow("a-llmchain");
     set_limit(&stage.server, flow, &recorded_limit()).await;
@@ -121,7 +121,7 @@ async fn a_limit_that_is_changed_counts_anew_and_one_that_is_off_does_not_count(
 }
 
 #[tokio::test]
-async fn a_forwarded_address_is_not_believed_unless_proxies_are_counted() {
+async fn a21_a_forwarded_address_is_not_believed_unless_proxies_are_counted() {
     let (server, _model, flow) = limited(Options::default()).await;
     for (n, status) in [200, 200, 429, 429].into_iter().enumerate() {
         let caller = server.anyone().with("x-forwarded-for", &format!("10.0.0.{n}"));
@@ -151,7 +151,7 @@ async fn behind_a_proxy_clients_are_told_apart_by_what_the_proxy_saw() {
 }
 
 #[tokio::test]
-async fn a_key_has_a_limit_of_its_own_on_all_that_it_opens() {
+async fn a21_a_key_has_a_limit_of_its_own_on_all_that_it_opens() {
     let model = Scripted::saying(SENTENCE).await;
     let server = Parlor::start();
     let flow = server.install_llm_chain(&model.basepath()).await;

@@ -35,6 +35,8 @@ mod golden_mends;
 mod golden_operator;
 mod golden_overrides;
 mod harness;
+mod hostile_values;
+mod hostile_wire;
 mod keys;
 mod keys_import;
 mod limits;

@@ -129,7 +129,7 @@ async fn a_broken_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_or_a_packed_one_is_refused() {
+async fn a13_a_body_over_the_limit_or_a_packed_one_is_refused() {
     let server = Parlor::start_with(Options::default().env("FLOWISE_FILE_SIZE_LIMIT", "10kb"));
     let row = json!({"name": "limited", "flowData": "{\"nodes\": [], \"edges\": []}"});
     let flow = server.install_row(&row).await;

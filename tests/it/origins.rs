@@ -36,7 +36,7 @@ async fn a_preflight_of_a_public_route_is_answered_as_recorded() {
 }
 
 #[tokio::test]
-async fn public_routes_may_be_narrowed_to_listed_pages() {
+async fn a23_public_routes_may_be_narrowed_to_listed_pages() {
     let options = Options::default().env("CORS_ORIGINS", "https://good.example, http://dev:8080");
     let server = Parlor::start_with(options);
     for (origin, echo) in
@@ -53,7 +53,7 @@ async fn public_routes_may_be_narrowed_to_listed_pages() {
 }
 
 #[tokio::test]
-async fn operator_routes_are_closed_to_pages_unless_the_operator_lists_them() {
+async fn a23_operator_routes_are_closed_to_pages_unless_the_operator_lists_them() {
     let server = Parlor::start();
     let reply = server.operator().with("origin", GOOD).get("/api/v1/chatflows").await.expect(200);
     assert_eq!(allowed(&reply), None);

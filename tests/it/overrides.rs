@@ -67,7 +67,7 @@ async fn an_override_can_name_its_node() {
 }
 
 #[tokio::test]
-async fn addresses_and_keys_stay_closed_even_where_they_are_enabled() {
+async fn a15_addresses_and_keys_stay_closed_even_where_they_are_enabled() {
     let stage = Stage::set().await;
     let names = ["basepath", "openAIApiKey", "baseOptions", "temperature"];
     let enabled = names.map(|name| json!({"name": name, "enabled": true}));
@@ -141,7 +141,7 @@ async fn an_override_of_the_wrong_type_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn variables_are_filled_into_the_authors_text_and_never_into_the_users() {
+async fn a16_variables_are_filled_into_the_authors_text_and_never_into_the_users() {
     let mut stage = Stage::set().await;
     let mut flow = Flow(serde_json::from_str(stage.flow["flowData"].as_str().unwrap()).unwrap());
     flow = flow.with_input(

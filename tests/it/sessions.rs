@@ -69,7 +69,7 @@ async fn a_streamed_turn_whose_end_was_read_survives_kill_9() {
 }
 
 #[tokio::test]
-async fn the_same_session_id_on_two_chatflows_is_two_conversations() {
+async fn a7_the_same_session_id_on_two_chatflows_is_two_conversations() {
     let model = Scripted::saying("I see.").await;
     let server = Parlor::start();
     let one = server.install_conversation(&model.basepath()).await;
@@ -81,7 +81,7 @@ async fn the_same_session_id_on_two_chatflows_is_two_conversations() {
 }
 
 #[tokio::test]
-async fn odd_session_ids_are_kept_exactly_and_never_match_a_neighbour() {
+async fn a9_odd_session_ids_are_kept_exactly_and_never_match_a_neighbour() {
     let model = Scripted::saying("I see.").await;
     let server = Parlor::start();
     let flow = server.install_conversation(&model.basepath()).await;

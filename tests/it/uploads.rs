@@ -56,7 +56,7 @@ async fn rows(server: &Parlor, flow: &str, session: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_file_comes_back_as_an_attachment_whatever_its_uploader_said_of_it() {
+async fn a12_a_file_comes_back_as_an_attachment_whatever_its_uploader_said_of_it() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     let html = "data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==";

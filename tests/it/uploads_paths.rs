@@ -6,7 +6,7 @@ use crate::replay::Stage;
 use crate::uploads::{ask, file_path, text_file, uploaded};
 
 #[tokio::test]
-async fn no_name_and_no_id_leads_out_of_the_storage() {
+async fn a11_no_name_and_no_id_leads_out_of_the_storage() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     ask(&stage, "c1", json!([text_file("mine.txt", "mine")])).await.expect(200);
@@ -62,7 +62,7 @@ async fn a_wild_name_is_tidied_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_link_in_the_storage_is_not_followed() {
+async fn a11_a_link_in_the_storage_is_not_followed() {
     let stage = Stage::set().await;
     let flow = stage.flow("b-conversation");
     ask(&stage, "c1", json!([text_file("mine.txt", "mine")])).await.expect(200);

@@ -52,7 +52,7 @@ async fn a_variable_that_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn only_the_documented_fields_are_taken_and_each_has_its_type() {
+async fn a24_only_the_documented_fields_are_taken_and_each_has_its_type() {
     let server = Parlor::start();
     let operator = server.operator();
     for bad in [
@@ -84,7 +84,7 @@ async fn only_the_documented_fields_are_taken_and_each_has_its_type() {
 }
 
 #[tokio::test]
-async fn flows_read_variables_and_of_the_environment_only_what_is_listed() {
+async fn a16_flows_read_variables_and_of_the_environment_only_what_is_listed() {
     let model = Scripted::saying("Hello.").await;
     let options = Options::default()
         .env("PARLOR_RUNTIME_VARIABLES", "SHOWN")

@@ -84,7 +84,7 @@ async fn the_pages_of_an_opened_site_reach_the_model_as_text() {
 }
 
 #[tokio::test]
-async fn what_the_operator_did_not_open_is_refused_before_anybody_is_asked() {
+async fn a19_what_the_operator_did_not_open_is_refused_before_anybody_is_asked() {
     let (web, model) = (web().await, model().await);
     let server = Parlor::start_with(Options::default().provider("anthropic", &model.base()));
     let flow = install(&server, &web.base(), json!({})).await;
@@ -97,7 +97,7 @@ async fn what_the_operator_did_not_open_is_refused_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn a_request_may_bring_an_address_but_not_one_that_leads_inside() {
+async fn a19_a_request_may_bring_an_address_but_not_one_that_leads_inside() {
     let (web, model, inside) = (web().await, model().await, web().await);
     let options = Options::default().provider("anthropic", &model.base());
     let server = Parlor::start_with(options.env("PARLOR_EGRESS_ALLOW", &place(&web)));

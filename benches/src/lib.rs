@@ -30,6 +30,7 @@ pub mod machine;
 pub mod operator;
 pub mod program;
 pub mod service;
+pub mod soak;
 pub mod stream;
 pub mod streams;
 pub mod turns;

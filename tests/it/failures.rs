@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::flows::assert_whole_turns;
-use crate::support::scripted::{Received, refusing_basepath, words};
+use crate::support::ports::Refusing;
+use crate::support::scripted::{Received, words};
 use crate::support::{Answer, Flow, Parlor, Reply, Scripted, sse};
 
 /// Longer than any number of retries may take.
@@ -142,7 +143,8 @@ async fn p7_a_model_server_that_says_nothing_is_a_504() {
 async fn p7_a_model_server_that_refuses_the_connection_is_a_502() {
     let model = Scripted::saying("unused").await;
     let server = Parlor::start();
-    let flow = server.install_conversation(&refusing_basepath().await).await;
+    let nobody = Refusing::bind();
+    let flow = server.install_conversation(&nobody.basepath()).await;
     for streaming in [false, true] {
         let reply = server.ask(&flow, &turn("lost", streaming)).await;
         assert_failed(&reply, 502, streaming);

@@ -209,11 +209,14 @@ fn parlor_command(folder: &TempDir) -> Command {
     command
 }
 
-fn keep_log(mut stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+/// Keeps whole lines, so that who finds a word finds all that was said with it.
+fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
-        let mut piece = [0_u8; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut piece) {
-            log.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
+        let mut stderr = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while let Ok(1..) = stderr.read_until(b'\n', &mut line) {
+            log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
         }
     });
 }

@@ -6,6 +6,8 @@ use super::test_web::{Names, Page, TestWeb, guarded, html, moved, whole};
 use super::*;
 use crate::ctx::TurnCtx;
 
+/// A limit, and no guess at a duration.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { bytes: 64 << 10, time: Duration::from_secs(20) };
 
 fn closed() -> TurnCtx {
@@ -339,7 +341,8 @@ async fn a_caller_who_leaves_ends_the_fetch() {
     };
     let url = web.url("/");
 
-    let (fetched, ()) = tokio::join!(fetch(&url, &LIMITS, &ctx), leave);
+    let both = async { tokio::join!(fetch(&url, &LIMITS, &ctx), leave) };
+    let (fetched, ()) = tokio::time::timeout(PATIENCE, both).await.expect("a request, and its end");
 
     assert_eq!(fetched.unwrap_err(), FetchError::Cancelled);
 }

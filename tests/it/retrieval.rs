@@ -12,6 +12,16 @@ use crate::support::scripted::{Answer, Received, words};
 use crate::support::shape::differences;
 use crate::support::{Flow, Parlor, Reply, Scripted, sse};
 
+/// The recorded exchanges that a test of this file plays.
+pub const PLAYED: &[&str] = &[
+    "c-history",
+    "c-predict",
+    "c-predict-stream",
+    "c-session-1",
+    "c-session-3-history-stream",
+    "j-override-topk",
+    "j-upload-file-full",
+];
 const FLOW: &str = "c-retrievalqa";
 const CHAT: &str = "/v1/chat/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::replay::assert_same_answer;
+use crate::{retrieval, upserts};
 use crate::support::scripted::Received;
 use crate::support::server::run_command;
 use crate::support::shape::differences;
@@ -17,6 +18,18 @@ use crate::support::{
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// The recorded upserts that a test of this file plays, as they are or mended.
+const PLAYED: &[&str] = &[
+    "c-upsert-json",
+    "c-upsert-nobody",
+    "c-upsert-stopnode",
+    "c-upsert-stopnode-wrong",
+    "j-upsert-json-override",
+    "j-upsert-multipart",
+    "j-upsert-multipart-csv",
+    "j-upsert-multipart-fields",
+    "upsert-history",
+];
 const NOTE: &str = "The museum closes at nine. The secret word is GALLEON.";
 
 /// Vectors of the letters of each text: different for different texts.
@@ -166,6 +179,9 @@ async fn files_and_fields_of_a_form_are_upserted_as_recorded() {
 
 #[tokio::test]
 async fn a_file_that_no_loader_takes_is_named_and_nothing_is_upserted() {
+    let recorded = golden::load("j-upsert-multipart-csv");
+    assert!(recorded.body.contains("-F files=@up2.csv"), "{recorded:?}");
+    assert_eq!(recorded.response().json()["numAdded"], 3, "the flow's own document, once more");
     let stage = Stage::of("j-upsert").await;
     let message = stage.form(&[], ("up2.csv", "a,b\n1,2\n")).await.expect_error(400);
     assert!(message.contains("up2.csv"), "{message}");
@@ -328,4 +344,21 @@ async fn files_are_upserted_and_taken_out_from_the_command_line() {
     assert_eq!(answer["numAdded"], 1);
     let output = run(args(&["vectors", "delete", &stage.flow, "--all"])).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1 chunks deleted\n");
+}
+
+#[test]
+fn every_recording_of_a_flow_with_documents_is_played() {
+    let files = [PLAYED, retrieval::PLAYED, upserts::PLAYED];
+    let is_known = |name: &String| files.iter().any(|names| names.contains(&name.as_str()));
+    let is_here = |name: &String| {
+        let is_setting = name.starts_with("chatflows-");
+        let is_of_flow = name.starts_with("c-") || name.starts_with("j-");
+        !is_setting && (is_of_flow || name.contains("upsert"))
+    };
+    let names = golden::names();
+    let forgotten: Vec<_> =
+        names.iter().filter(|name| is_here(name) && !is_known(name)).collect();
+    assert_eq!(forgotten, Vec::<&String>::new());
+    let gone: Vec<_> = files.concat().into_iter().filter(|name| !names.contains(&(*name).to_owned())).collect();
+    assert_eq!(gone, Vec::<&str>::new(), "no such recording");
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::support::server::run_command;
 use crate::support::{Flow, Parlor, Scripted, golden};
 
+/// The recorded upserts that a test of this file plays, mended.
+pub const PLAYED: &[&str] = &["b-upsert-no-vectorstore", "j-upsert-multipart-wrongfield"];
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A flow of vector stores that no version of Parlor knows.
@@ -102,6 +104,9 @@ async fn bodies_and_headers_that_cannot_be_meant_are_refused_by_name() {
 
 #[tokio::test]
 async fn a_file_in_another_field_is_refused_by_the_fields_name() {
+    let recorded = golden::load("j-upsert-multipart-wrongfield");
+    assert!(recorded.body.contains("-F file=@up1.txt"), "{recorded:?}");
+    assert_eq!(recorded.response().json()["message"], "Unexpected field");
     let server = Parlor::start();
     let flow = server.install("one", &stores(&["a_0"])).await;
     let path = format!("/api/v1/vector/upsert/{flow}");

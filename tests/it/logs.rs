@@ -15,7 +15,7 @@ use crate::uploads::text_file;
 /// Part of all that must not be logged.
 const CANARY: &str = "kanarienvogel";
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn chatty(format: &str) -> Options {
     Options::default().env("LOG_LEVEL", "debug").env("LOG_FORMAT", format)

@@ -44,9 +44,8 @@ async fn a_busy_server_names_its_busiest_sessions_to_the_operator_only() {
     let at_work = || async {
         let now = runtime(&server).await;
         let turns = json!({"running": 2, "waiting": 1, "limit": 4096});
-        let is_so = now["busiestSessions"] == busiest
-            && now["unanswered"] == 3
-            && now["turns"] == turns;
+        let is_so =
+            now["busiestSessions"] == busiest && now["unanswered"] == 3 && now["turns"] == turns;
         *view.lock().unwrap() = now;
         is_so
     };

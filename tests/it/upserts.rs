@@ -4,7 +4,6 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::server::run_command;
 use crate::support::{Flow, Parlor, Scripted, golden};
 
 /// The recorded upserts that a test of this file plays, mended.
@@ -230,26 +229,15 @@ async fn a_job_that_nobody_started_is_not_found_and_listing_is_the_operators() {
     server.operator().get("/api/v1/upserts?x=y").await.expect_error(400);
 }
 
-/// Runs a command while the model server of the test goes on.
-async fn run(server: &Parlor, args: &[&str]) -> std::process::Output {
-    let folder = server.folder();
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    let command = move || {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        run_command(&folder, &args)
-    };
-    tokio::task::spawn_blocking(command).await.expect("the command ran")
-}
-
 #[tokio::test]
 async fn a_question_on_the_command_line_gets_its_answer() {
     let model = Scripted::saying("Hello there. ").await;
     let server = Parlor::start();
     let flow = server.install_llm_chain(&model.basepath()).await;
-    let output = run(&server, &["ask", &flow, "Who are you?"]).await;
+    let output = server.command_aside(&["ask", &flow, "Who are you?"]).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "Hello there.");
-    let output = run(&server, &["ask", &flow, "Who are you?", "--json"]).await;
+    let output = server.command_aside(&["ask", &flow, "Who are you?", "--json"]).await;
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&answer["question"], output.status.success()), (&json!("Who are you?"), true));
     let output = server.command(&["ask", NOBODY, "Who are you?"]);

@@ -14,7 +14,7 @@ use super::{Caller, Parlor};
 
 const HOW_TO_INSTALL: &str =
     "the tests of deploy/ need nginx and haproxy: install Debian's packages of these names";
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -11,7 +11,7 @@ use super::ports::free_port;
 
 const HOW_TO_INSTALL: &str =
     "the tests of Redis need redis-server: install Debian's package of that name";
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server.
 pub struct Redis {

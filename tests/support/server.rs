@@ -16,8 +16,8 @@ pub const USERNAME: &str = "operator";
 pub const PASSWORD: &str = "correct horse";
 
 const READY: &str = "Parlor listens on ";
-const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// How a server is started.
 #[derive(Clone)]
@@ -178,6 +178,17 @@ impl Parlor {
     /// Runs another command of the binary on this server's folder.
     pub fn command(&self, args: &[&str]) -> std::process::Output {
         run_command(&self.folder, args)
+    }
+
+    /// The same while the model servers of the test go on answering.
+    pub async fn command_aside(&self, args: &[&str]) -> std::process::Output {
+        let folder = self.folder();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let run = move || {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            run_command(&folder, &args)
+        };
+        tokio::task::spawn_blocking(run).await.expect("the command ran")
     }
 }
 

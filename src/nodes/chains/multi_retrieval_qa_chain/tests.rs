@@ -8,8 +8,7 @@ use crate::inputs::InputValue;
 use crate::memory;
 use crate::retrieval::Document;
 use crate::test_support::{
-    self as support, FakeModel, FakeRetriever, FakeStore, TestTurn, node, says, source,
-    user,
+    self as support, FakeModel, FakeRetriever, FakeStore, TestTurn, node, says, source, user,
 };
 
 /// A retriever with a name.
@@ -131,7 +130,10 @@ async fn sources_and_the_answer_are_streamed_but_not_the_choice() {
 #[tokio::test]
 async fn a_default_conversation_tells_the_model_what_a_conversation_chain_tells_it() {
     let model = FakeModel::saying("x");
-    let inputs = [("model", node(Instance::ChatModel(model.clone()))), ("memory", node(support::build(memory::NODES[0], [])))];
+    let inputs = [
+        ("model", node(Instance::ChatModel(model.clone()))),
+        ("memory", node(support::build(memory::NODES[0], []))),
+    ];
     let Ok(Instance::Runnable(chain)) = (conversation_chain::SPEC.build)(&support::inputs(inputs))
     else {
         panic!("a chain")

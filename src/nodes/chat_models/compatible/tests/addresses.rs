@@ -1,9 +1,9 @@
 //! Where each node sends its requests, and with which headers.
 
 use super::*;
-use crate::spec::CredentialSpec;
 use crate::ctx::TurnCtx;
 use crate::retrieval::fakes::FakeEmbeddings;
+use crate::spec::CredentialSpec;
 use crate::test_support::node as node_input;
 use crate::{speech, vector_stores};
 

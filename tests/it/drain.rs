@@ -10,7 +10,7 @@ use crate::support::scripted::words;
 use crate::support::sse::{self, outline};
 use crate::support::{Answer, Gate, Options, Parlor, Reply, Scripted, eventually, http};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A conversation whose model answers the first half at once and the rest
 /// when the gate is opened.
@@ -152,7 +152,7 @@ async fn p11_a_second_sigterm_ends_the_server_at_once_and_the_store_is_whole() {
 
 #[tokio::test]
 async fn p11_an_idle_server_keeps_its_port_open_for_the_grace_of_load_balancers() {
-    let options = Options::default().args(&["--drain-grace-s", "3600"]);
+    let options = Options::default().args(&["--drain-grace-s", "300"]);
     let mut server = Parlor::start_with(options);
     server.send_sigterm();
     // Without the grace nobody would answer any more.

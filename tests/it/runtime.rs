@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Options, Parlor, Scripted, eventually};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 async fn runtime(server: &Parlor) -> Value {
     server.operator().get("/api/v1/runtime").await.expect(200).json()

@@ -17,7 +17,7 @@ use crate::support::{
 };
 use crate::{retrieval, upserts};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 /// The recorded upserts that a test of this file plays, as they are or mended.
 const PLAYED: &[&str] = &[
     "c-upsert-json",

@@ -144,7 +144,8 @@ async fn a_protected_flow_is_filled_with_its_own_key_of_the_right_scope_only() {
 async fn upserts_share_the_rate_limit_of_their_chatflow() {
     let server = Parlor::start();
     let mut row = stores(&["a_0"]).row("limited");
-    let limit = json!({"status": true, "limitMax": "1", "limitDuration": "60", "limitMsg": "slow"});
+    let limit =
+        json!({"status": true, "limitMax": "1", "limitDuration": "3600", "limitMsg": "slow"});
     row["apiConfig"] = json!(json!({"rateLimit": limit}).to_string());
     let flow = server.install_row(&row).await;
     let path = format!("/api/v1/vector/upsert/{flow}");

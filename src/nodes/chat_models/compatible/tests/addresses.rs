@@ -176,8 +176,10 @@ async fn ask_all_transcribers(ctx: &TurnCtx) {
     let clip = speech::Clip::of("a.webm", "audio/webm", "x").unwrap();
     for provider in speech::PROVIDERS {
         let secrets = with_secrets(&secrets_of(Some(provider.credential)), false, []).secrets;
-        let transcriber = provider.transcriber(&Map::new(), secrets.unwrap()).unwrap();
-        let _ = transcriber.transcribe(&clip, ctx).await;
+        // Who wants an address typed has none of an operator's.
+        if let Ok(transcriber) = provider.transcriber(&Map::new(), secrets.unwrap()) {
+            let _ = transcriber.transcribe(&clip, ctx).await;
+        }
     }
 }
 

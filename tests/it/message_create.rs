@@ -91,7 +91,7 @@ async fn a_message_that_cannot_be_one_is_refused_by_its_field() {
         (with("content", json!(1)), 400, "string"),
         (with("chatId", Value::Null), 400, "chatId"),
         (with("chatId", json!("")), 400, "chatId"),
-        (with("id", json!("x")), 400, "\"id\""),
+        (with("id", json!("x")), 400, "id: "),
         (with("createdDate", json!("soon")), 400, "createdDate"),
         (with("chatflowid", Value::Null), 400, "chatflowid"),
         (with("chatflowid", json!(elsewhere)), 404, "not found"),

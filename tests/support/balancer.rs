@@ -15,8 +15,6 @@ use super::{Caller, Parlor};
 const HOW_TO_INSTALL: &str =
     "the tests of deploy/ need nginx and haproxy: install Debian's packages of these names";
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +136,7 @@ fn listens(child: &mut Child, port: u16) -> bool {
         if hides_metrics(port).unwrap_or(false) {
             return true;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::yield_now();
     }
     false
 }

@@ -15,9 +15,9 @@ fn limits() -> Limits {
     Limits { n_shards: 2, ..Limits::default() }
 }
 
-/// Polls until a condition holds, at most five seconds.
+/// Polls until a condition holds, at most a minute.
 async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if condition().await {
             return;
         }

@@ -229,9 +229,12 @@ fn the_actor_of_an_idle_store_stops_and_the_next_upsert_starts_it_again() {
     let limits = UpsertLimits { idle_after: Duration::from_millis(4), ..UpsertLimits::default() };
     run(limits, |test| async move {
         assert!(test.upsert("store", "a", Script::Finish).await.is_ok());
-        while test.handle.count_stores().await > 0 {
-            tokio::task::yield_now().await;
-        }
+        let emptied = async {
+            while test.handle.count_stores().await > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), emptied).await.expect("the actor stops");
         assert!(test.upsert("store", "b", Script::Finish).await.is_ok());
     });
 }

@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 use super::*;
 use crate::store::{RowPageQuery, StoreOptions};
 
+/// A limit, and no guess at a duration.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 enum Script {
     Finish,
     UntilTold(Arc<Notify>),
@@ -91,14 +94,25 @@ impl Test {
 
     /// The job as it lies on the disk, once it is over.
     async fn over(&self, id: Uuid) -> UpsertJob {
-        loop {
+        until(|| {
             let job = self.store.upsert_jobs().get(id).unwrap().unwrap();
-            if job.progress.state.is_over() {
-                return job;
+            job.progress.state.is_over().then_some(job)
+        })
+        .await
+    }
+}
+
+/// Looks again and again until there is something to see.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let seen = async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
             }
             tokio::task::yield_now().await;
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("it never came to pass")
 }
 
 /// Runs a test inside an actix system with a new store.
@@ -178,9 +192,7 @@ fn a_repetition_joins_the_first_while_it_runs_and_gets_its_answer_afterwards() {
         let answer = first.end().await.unwrap();
         assert_eq!(second.end().await.unwrap(), answer);
         test.over(first.row().id).await;
-        while !test.upserts.inner.live().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        until(|| test.upserts.inner.live().is_empty().then_some(())).await;
         let Started::Over(third) =
             test.upserts.start(test.keyed("body", Script::Fail)).await.unwrap()
         else {
@@ -196,9 +208,12 @@ fn a_job_is_seen_while_it_runs_and_can_be_stopped() {
     run(|test| async move {
         let job = NewJob { outlives_client: true, ..test.job([Script::UntilCancelled]) };
         let mut job = test.running(job).await;
-        while job.now().progress.files == 0 {
-            job.changed().await;
-        }
+        let reports = async {
+            while job.now().progress.files == 0 {
+                job.changed().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reports).await.expect("a report of progress");
         let seen = test.upserts.get(job.row().id).unwrap().unwrap();
         assert_eq!((seen.progress.state, seen.progress.chunks), (UpsertState::Running, 2));
         assert!(test.upserts.cancel(job.row().id).await);

@@ -310,7 +310,7 @@ async fn a_client_that_leaves_while_the_model_decides_takes_the_run_with_it() {
     let stage = Stage::on_openai(Flow::golden("d-toolagent"), &model.basepath()).await;
 
     let asking = stage.ask(QUESTION);
-    let second_round = crate::support::eventually(std::time::Duration::from_secs(20), || async {
+    let second_round = crate::support::eventually(std::time::Duration::from_secs(60), || async {
         model.received().len() == 2
     });
     tokio::select! {
@@ -318,7 +318,7 @@ async fn a_client_that_leaves_while_the_model_decides_takes_the_run_with_it() {
         arrived = second_round => assert!(arrived, "the second round never came"),
     }
 
-    let limit = std::time::Duration::from_secs(20);
+    let limit = std::time::Duration::from_secs(60);
     let is_over = crate::support::eventually(limit, || async { model.n_open() == 0 }).await;
     assert!(is_over, "the call of the second round is still open");
     assert_eq!(stage.server.messages(&stage.flow, "").await, []);

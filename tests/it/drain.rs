@@ -10,7 +10,7 @@ use crate::support::scripted::words;
 use crate::support::sse::{self, outline};
 use crate::support::{Answer, Gate, Options, Parlor, Reply, Scripted, eventually, http};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A conversation whose model answers the first half at once and the rest
 /// when the gate is opened.
@@ -34,6 +34,13 @@ fn asking(server: &Parlor, flow: &str, chat: &str, streaming: bool) -> JoinHandl
 async fn until_asked(model: &Scripted, n: usize) {
     let asked = eventually(LIMIT, || async { model.received().len() >= n }).await;
     assert!(asked, "only {} of {n} questions reached the model", model.received().len());
+}
+
+async fn until_unanswered(server: &Parlor, n: u64) {
+    let caller = server.operator();
+    let look = async || caller.get("/api/v1/runtime").await.expect(200).json();
+    let have_come = eventually(LIMIT, || async { look().await["unanswered"] == n }).await;
+    assert!(have_come, "not {n} requests are there: {}", look().await);
 }
 
 async fn until_draining(server: &Parlor) -> Reply {
@@ -99,12 +106,15 @@ async fn p11_a_draining_server_tells_probes_and_new_callers_to_go_elsewhere() {
 async fn p11_what_does_not_end_in_time_is_cut_off_with_an_error_and_an_end() {
     let (mut server, model, flow, _gate) =
         paused(Options::default().args(&["--drain-s", "0"])).await;
-    let stream = asking(&server, &flow, "stream", true);
+    // Once its head is there, a stream can fail by an event only.
+    let body = json!({"question": "hi", "chatId": "stream", "streaming": true});
+    let stream = server.anyone().open_post(&format!("/api/v1/prediction/{flow}"), &body).await;
     let whole = asking(&server, &flow, "whole", false);
     let waiting = asking(&server, &flow, "whole", false);
     until_asked(&model, 2).await;
+    until_unanswered(&server, 3).await;
     let status = server.terminate().await;
-    let events = stream.await.unwrap().expect(200).events();
+    let events = http::read(stream).await.expect(200).events();
     assert!(outline(&events).ends_with(&["error", "end"]), "{events:?}");
     let text = sse::only(&events, "error").as_str().unwrap().to_owned();
     assert!(text.contains("the server stopped"), "{text}");
@@ -142,12 +152,20 @@ async fn p11_a_second_sigterm_ends_the_server_at_once_and_the_store_is_whole() {
 
 #[tokio::test]
 async fn p11_an_idle_server_keeps_its_port_open_for_the_grace_of_load_balancers() {
-    let options = Options::default().args(&["--drain-grace-s", "2"]);
+    let options = Options::default().args(&["--drain-grace-s", "300"]);
     let mut server = Parlor::start_with(options);
     server.send_sigterm();
     // Without the grace nobody would answer any more.
     until_draining(&server).await.expect_error(503);
-    assert_eq!(server.ended().await.code(), Some(0));
+    server.send_sigterm();
+    assert_eq!(server.ended().await.code(), Some(143));
+}
+
+#[tokio::test]
+async fn p11_an_idle_server_ends_with_success_after_the_grace() {
+    let options = Options::default().args(&["--drain-grace-s", "1"]);
+    let mut server = Parlor::start_with(options);
+    assert_eq!(server.terminate().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -3,67 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::inputs::Secrets;
 use parlor_nodes::retrieval::Embeddings;
-use parlor_nodes::{
-    EventSink, InputValue, Inputs, Instance, RichText, Services, Transcript, TurnCtx, registry,
-};
-use parlor_schemas::{ChatId, ChatflowId, Fault, SessionId, Turn};
+use parlor_nodes::{InputValue, Inputs, Instance, RichText, TurnCtx, registry};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::support::{Aimock, Caller};
+use crate::support::{Aimock, Caller, nodes};
 
-/// The operator's addresses: aimock for every provider.
-struct Lent {
-    client: reqwest::Client,
-    base: String,
-}
-
-impl Services for Lent {
-    fn http(&self) -> reqwest::Client {
-        self.client.clone()
-    }
-
-    fn provider_url(&self, provider: &str) -> Option<String> {
-        Some(match provider {
-            "ollama" | "gemini" => self.base.clone(),
-            "azure" => format!("{}/openai/deployments", self.base),
-            _ => format!("{}/v1", self.base),
-        })
-    }
-}
-
-struct Silence;
-
-impl Transcript for Silence {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-}
-
+/// A turn in which aimock is every provider, at the paths that each has of its own.
 fn turn(model: &Aimock) -> TurnCtx {
-    // Fails when it is installed already, which is just as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let lent = Lent { client: reqwest::Client::new(), base: model.base().to_owned() };
-    TurnCtx {
-        chatflow: ChatflowId::random(),
-        chat_id: ChatId::random(),
-        session: SessionId::random(),
-        question: "q".into(),
-        history: Arc::new([]),
-        uploads: Arc::new([]),
-        sees_images: false,
-        transcript: Arc::new(Silence),
-        events: EventSink::none(),
-        cancel: CancellationToken::new(),
-        meter: Arc::new(UsageMeter::default()),
-        kept: Arc::new(Kept::default()),
-        agents: AgentBudget::default(),
-        services: Arc::new(lent),
-    }
+    let base = model.base().to_owned();
+    nodes::turn_at(move |provider| {
+        Some(match provider {
+            "ollama" | "gemini" => base.clone(),
+            "azure" => format!("{base}/openai/deployments"),
+            _ => format!("{base}/v1"),
+        })
+    })
 }
 
 fn built(name: &str) -> Arc<dyn Embeddings> {

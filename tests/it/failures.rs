@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::flows::assert_whole_turns;
-use crate::support::scripted::{Received, refusing_basepath, words};
+use crate::support::ports::Refusing;
+use crate::support::scripted::{Received, words};
 use crate::support::{Answer, Flow, Parlor, Reply, Scripted, sse};
 
 /// Longer than any number of retries may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A server with a conversation that already has a good turn.
 struct Stage {
@@ -24,10 +25,7 @@ impl Stage {
         let model = Scripted::saying("Good answer.").await;
         let server = Parlor::start();
         let credential = server.openai_credential().await;
-        // The node's own time limit, so that a hanging model is given up soon.
-        let flow = Flow::golden("b-conversation")
-            .with_openai(&credential, &model.basepath())
-            .with_input("chatOpenAI_0", "timeout", json!("700"));
+        let flow = Flow::golden("b-conversation").with_openai(&credential, &model.basepath());
         let flow = server.install("Conversation Chain", &flow).await;
         let stage = Self { server, model, flow };
         stage.ask("before", false).await.expect(200);
@@ -35,8 +33,11 @@ impl Stage {
     }
 
     async fn ask(&self, question: &str, streaming: bool) -> Reply {
-        let body = turn(question, streaming);
-        tokio::time::timeout(PATIENCE, self.server.ask(&self.flow, &body))
+        self.send(&turn(question, streaming)).await
+    }
+
+    async fn send(&self, body: &Value) -> Reply {
+        tokio::time::timeout(PATIENCE, self.server.ask(&self.flow, body))
             .await
             .unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"))
     }
@@ -48,10 +49,19 @@ impl Stage {
         status: u16,
         answer: impl Fn(&Received) -> Answer + Send + Sync + 'static,
     ) {
+        self.fail_asked_so(turn, status, answer).await;
+    }
+
+    async fn fail_asked_so(
+        &self,
+        body: fn(&str, bool) -> Value,
+        status: u16,
+        answer: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+    ) {
         self.model.answer(answer);
         for streaming in [false, true] {
             self.model.take_received();
-            let reply = self.ask("lost", streaming).await;
+            let reply = self.send(&body("lost", streaming)).await;
             assert_failed(&reply, status, streaming);
             let n_calls = self.model.take_received().len();
             assert!((1..=3).contains(&n_calls), "{n_calls} calls for one turn");
@@ -75,6 +85,13 @@ impl Stage {
 
 fn turn(question: &str, streaming: bool) -> Value {
     json!({"question": question, "streaming": streaming, "overrideConfig": {"sessionId": "s"}})
+}
+
+/// The same with the node's own time limit, so that silence is given up soon.
+fn hurried(question: &str, streaming: bool) -> Value {
+    let mut body = turn(question, streaming);
+    body["overrideConfig"]["timeout"] = json!(700);
+    body
 }
 
 /// A failure is a JSON error with its status; in a stream that was opened
@@ -135,14 +152,15 @@ async fn p7_a_model_server_that_resets_the_connection_is_a_502() {
 
 #[tokio::test]
 async fn p7_a_model_server_that_says_nothing_is_a_504() {
-    Stage::set().await.fail(504, |_| Answer::Hang).await;
+    Stage::set().await.fail_asked_so(hurried, 504, |_| Answer::Hang).await;
 }
 
 #[tokio::test]
 async fn p7_a_model_server_that_refuses_the_connection_is_a_502() {
     let model = Scripted::saying("unused").await;
     let server = Parlor::start();
-    let flow = server.install_conversation(&refusing_basepath().await).await;
+    let nobody = Refusing::bind();
+    let flow = server.install_conversation(&nobody.basepath()).await;
     for streaming in [false, true] {
         let reply = server.ask(&flow, &turn("lost", streaming)).await;
         assert_failed(&reply, 502, streaming);

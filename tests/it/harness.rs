@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::scripted::{refusing_basepath, words};
+use crate::support::ports::Refusing;
+use crate::support::scripted::words;
 use crate::support::shape::differences;
 use crate::support::{Aimock, Answer, Caller, Scripted, eventually, golden, raw, sse};
 
@@ -133,13 +134,14 @@ async fn the_scripted_model_counts_a_call_as_open_until_its_caller_leaves() {
     let response = caller.open_post("/v1/chat/completions", &chat("hi", true)).await;
     assert_eq!(model.n_open(), 1);
     drop(response);
-    assert!(eventually(Duration::from_secs(1), async || model.n_open() == 0).await);
+    assert!(eventually(Duration::from_secs(60), async || model.n_open() == 0).await);
 }
 
 #[tokio::test]
 async fn the_scripted_model_can_refuse_reset_and_break_off() {
     let client = crate::support::http::client();
-    let refused = client.post(format!("{}/chat/completions", refusing_basepath().await));
+    let nobody = Refusing::bind();
+    let refused = client.post(format!("{}/chat/completions", nobody.basepath()));
     assert!(refused.send().await.unwrap_err().is_connect());
     let model = Scripted::start(|_| Answer::Reset).await;
     let url = format!("{}/chat/completions", model.basepath());

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::support::postgres::Postgres;
+use crate::support::scripted_wire::embeddings;
 use crate::support::stores::StoreServer;
 use crate::support::{Aimock, Answer, Caller, Flow, Options, Parlor, Reply, Scripted, sse};
 
@@ -165,15 +166,7 @@ async fn town() -> Scripted {
             let headers = vec![("content-type", "text/html".to_owned())];
             return Answer::Whole { status: 200, headers, body };
         }
-        let texts = match &request.body["input"] {
-            Value::String(text) => vec![text.clone()],
-            texts => texts.as_array().into_iter().flatten().map(|t| t.to_string()).collect(),
-        };
-        let rows = texts.iter().enumerate().map(|(index, text)| {
-            json!({"object": "embedding", "index": index, "embedding": by_topic(text)})
-        });
-        let body = json!({"object": "list", "model": "m", "data": rows.collect::<Vec<_>>()});
-        Answer::Whole { status: 200, headers: Vec::new(), body: body.to_string() }
+        embeddings(request, |text| by_topic(text).to_vec())
     })
     .await
 }

@@ -9,45 +9,45 @@ use serde_json::{Value, json};
 use crate::replay::{SENTENCE, Stage, assert_same_answer, what_is_asked};
 use crate::support::golden::{self, Golden};
 use crate::support::scripted::{Answer, Received, words};
+use crate::support::scripted_wire::embeddings;
 use crate::support::shape::differences;
 use crate::support::{Flow, Parlor, Reply, Scripted, sse};
 
+/// The recorded exchanges that a test of this file plays.
+pub const PLAYED: &[&str] = &[
+    "c-history",
+    "c-predict",
+    "c-predict-stream",
+    "c-session-1",
+    "c-session-3-history-stream",
+    "j-override-topk",
+    "j-upload-file-full",
+];
 const FLOW: &str = "c-retrievalqa";
 const CHAT: &str = "/v1/chat/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 
 /// Vectors that find what the recorded ones found: one axis for each document.
-fn vector(text: &str) -> [f32; 3] {
-    match text {
+fn vector(text: &str) -> Vec<f64> {
+    let vector = match text {
         _ if text.starts_with("The bakery opens") => [1.0, 0.0, 0.0],
         _ if text.starts_with("The bakery is at") => [0.0, 1.0, 0.0],
         _ if text.starts_with("The secret word") => [0.0, 0.0, 1.0],
         "bakery" => [0.1, 0.9, 0.2],
         _ if text.contains("bakery open") => [0.9, 0.4, 0.1],
         _ => [0.4, 0.1, 0.9],
-    }
-}
-
-fn embeddings(request: &Received) -> Answer {
-    let input = &request.body["input"];
-    let texts = match input {
-        Value::Array(texts) => texts.iter().collect(),
-        one => vec![one],
     };
-    let vectors = texts.iter().enumerate().map(|(index, text)| {
-        json!({"object": "embedding", "index": index, "embedding": vector(text.as_str().unwrap())})
-    });
-    let usage = json!({"prompt_tokens": 1, "total_tokens": 1});
-    let body = json!({"object": "list", "data": vectors.collect::<Vec<_>>(), "usage": usage});
-    let headers = vec![("content-type", "application/json".to_owned())];
-    Answer::Whole { status: 200, headers, body: body.to_string() }
+    vector.to_vec()
 }
 
 /// A model server with embeddings; chats are answered by `chat`.
 fn with_embeddings(
     chat: impl Fn(&Received) -> Answer + Send + Sync + 'static,
 ) -> impl Fn(&Received) -> Answer + Send + Sync + 'static {
-    move |request| if request.path == EMBEDDINGS { embeddings(request) } else { chat(request) }
+    move |request| match request.path == EMBEDDINGS {
+        true => embeddings(request, vector),
+        false => chat(request),
+    }
 }
 
 async fn stage() -> Stage {

@@ -9,8 +9,8 @@ use crate::support::scripted::{Answer, Received, words};
 use crate::support::{Aimock, Flow, Options, Parlor, Scripted, eventually, golden};
 
 /// How soon after its client has left a call must be gone.
-const SOON: Duration = Duration::from_secs(2);
-const START: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 const HEARD: &str = "transcribed words from the mock";
 

@@ -10,37 +10,39 @@ use serde_json::{Value, json};
 
 use crate::replay::assert_same_answer;
 use crate::support::scripted::Received;
-use crate::support::server::run_command;
+use crate::support::scripted_wire::embeddings;
 use crate::support::shape::differences;
 use crate::support::{
     Answer, Flow, Parlor, Reply, Scripted, eventually, fixture_text, golden, sse,
 };
+use crate::{retrieval, upserts};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
+/// The recorded upserts that a test of this file plays, as they are or mended.
+const PLAYED: &[&str] = &[
+    "c-upsert-json",
+    "c-upsert-nobody",
+    "c-upsert-stopnode",
+    "c-upsert-stopnode-wrong",
+    "j-upsert-json-override",
+    "j-upsert-multipart",
+    "j-upsert-multipart-csv",
+    "j-upsert-multipart-fields",
+    "upsert-history",
+];
 const NOTE: &str = "The museum closes at nine. The secret word is GALLEON.";
 
-/// Vectors of the letters of each text: different for different texts.
-fn vectors(request: &Received) -> Answer {
-    let texts = match &request.body["input"] {
-        Value::String(text) => vec![text.clone()],
-        texts => texts.as_array().into_iter().flatten().map(as_text).collect(),
-    };
-    let rows = texts.iter().enumerate().map(|(index, text)| {
-        let mut vector = vec![0.0; 32];
-        for (at, byte) in text.bytes().enumerate() {
-            vector[usize::from(byte) % 32] += 1.0 / (1.0 + at as f64);
-        }
-        json!({"object": "embedding", "index": index, "embedding": vector})
-    });
-    let body = json!({
-        "object": "list", "model": "text-embedding-3-small", "data": rows.collect::<Vec<_>>(),
-        "usage": {"prompt_tokens": 1, "total_tokens": 1},
-    });
-    Answer::Whole { status: 200, headers: Vec::new(), body: body.to_string() }
+/// A vector of the letters of a text: different for different texts.
+fn of_letters(text: &str) -> Vec<f64> {
+    let mut vector = vec![0.0; 32];
+    for (at, byte) in text.bytes().enumerate() {
+        vector[usize::from(byte) % 32] += 1.0 / (1.0 + at as f64);
+    }
+    vector
 }
 
-fn as_text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
+fn vectors(request: &Received) -> Answer {
+    embeddings(request, of_letters)
 }
 
 struct Stage {
@@ -166,6 +168,9 @@ async fn files_and_fields_of_a_form_are_upserted_as_recorded() {
 
 #[tokio::test]
 async fn a_file_that_no_loader_takes_is_named_and_nothing_is_upserted() {
+    let recorded = golden::load("j-upsert-multipart-csv");
+    assert!(recorded.body.contains("-F files=@up2.csv"), "{recorded:?}");
+    assert_eq!(recorded.response().json()["numAdded"], 3, "the flow's own document, once more");
     let stage = Stage::of("j-upsert").await;
     let message = stage.form(&[], ("up2.csv", "a,b\n1,2\n")).await.expect_error(400);
     assert!(message.contains("up2.csv"), "{message}");
@@ -315,17 +320,27 @@ async fn files_are_upserted_and_taken_out_from_the_command_line() {
     let file = folder.path().join("up1.txt");
     std::fs::write(&file, NOTE).unwrap();
     let file = file.to_str().unwrap().to_owned();
-    let run = |args: Vec<String>| {
-        let folder = stage.server.folder();
-        tokio::task::spawn_blocking(move || {
-            run_command(&folder, &args.iter().map(String::as_str).collect::<Vec<_>>())
-        })
-    };
-    let args = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let output = run(args(&["upsert", &stage.flow, &file, "--json"])).await.unwrap();
+    let output = stage.server.command_aside(&["upsert", &stage.flow, &file, "--json"]).await;
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(answer["numAdded"], 1);
-    let output = run(args(&["vectors", "delete", &stage.flow, "--all"])).await.unwrap();
+    let output = stage.server.command_aside(&["vectors", "delete", &stage.flow, "--all"]).await;
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1 chunks deleted\n");
+}
+
+#[test]
+fn every_recording_of_a_flow_with_documents_is_played() {
+    let files = [PLAYED, retrieval::PLAYED, upserts::PLAYED];
+    let is_known = |name: &String| files.iter().any(|names| names.contains(&name.as_str()));
+    let is_here = |name: &String| {
+        let is_setting = name.starts_with("chatflows-");
+        let is_of_flow = name.starts_with("c-") || name.starts_with("j-");
+        !is_setting && (is_of_flow || name.contains("upsert"))
+    };
+    let names = golden::names();
+    let forgotten: Vec<_> = names.iter().filter(|name| is_here(name) && !is_known(name)).collect();
+    assert_eq!(forgotten, Vec::<&String>::new());
+    let gone: Vec<_> =
+        files.concat().into_iter().filter(|name| !names.contains(&(*name).to_owned())).collect();
+    assert_eq!(gone, Vec::<&str>::new(), "no such recording");
 }

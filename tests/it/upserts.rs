@@ -4,9 +4,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::server::run_command;
 use crate::support::{Flow, Parlor, Scripted, golden};
 
+/// The recorded upserts that a test of this file plays, mended.
+pub const PLAYED: &[&str] = &["b-upsert-no-vectorstore", "j-upsert-multipart-wrongfield"];
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A flow of vector stores that no version of Parlor knows.
@@ -102,6 +103,9 @@ async fn bodies_and_headers_that_cannot_be_meant_are_refused_by_name() {
 
 #[tokio::test]
 async fn a_file_in_another_field_is_refused_by_the_fields_name() {
+    let recorded = golden::load("j-upsert-multipart-wrongfield");
+    assert!(recorded.body.contains("-F file=@up1.txt"), "{recorded:?}");
+    assert_eq!(recorded.response().json()["message"], "Unexpected field");
     let server = Parlor::start();
     let flow = server.install("one", &stores(&["a_0"])).await;
     let path = format!("/api/v1/vector/upsert/{flow}");
@@ -140,7 +144,8 @@ async fn a_protected_flow_is_filled_with_its_own_key_of_the_right_scope_only() {
 async fn upserts_share_the_rate_limit_of_their_chatflow() {
     let server = Parlor::start();
     let mut row = stores(&["a_0"]).row("limited");
-    let limit = json!({"status": true, "limitMax": "1", "limitDuration": "60", "limitMsg": "slow"});
+    let limit =
+        json!({"status": true, "limitMax": "1", "limitDuration": "3600", "limitMsg": "slow"});
     row["apiConfig"] = json!(json!({"rateLimit": limit}).to_string());
     let flow = server.install_row(&row).await;
     let path = format!("/api/v1/vector/upsert/{flow}");
@@ -225,26 +230,15 @@ async fn a_job_that_nobody_started_is_not_found_and_listing_is_the_operators() {
     server.operator().get("/api/v1/upserts?x=y").await.expect_error(400);
 }
 
-/// Runs a command while the model server of the test goes on.
-async fn run(server: &Parlor, args: &[&str]) -> std::process::Output {
-    let folder = server.folder();
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    let command = move || {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        run_command(&folder, &args)
-    };
-    tokio::task::spawn_blocking(command).await.expect("the command ran")
-}
-
 #[tokio::test]
 async fn a_question_on_the_command_line_gets_its_answer() {
     let model = Scripted::saying("Hello there. ").await;
     let server = Parlor::start();
     let flow = server.install_llm_chain(&model.basepath()).await;
-    let output = run(&server, &["ask", &flow, "Who are you?"]).await;
+    let output = server.command_aside(&["ask", &flow, "Who are you?"]).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "Hello there.");
-    let output = run(&server, &["ask", &flow, "Who are you?", "--json"]).await;
+    let output = server.command_aside(&["ask", &flow, "Who are you?", "--json"]).await;
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&answer["question"], output.status.success()), (&json!("Who are you?"), true));
     let output = server.command(&["ask", NOBODY, "Who are you?"]);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::nodes::{build, turn, vector_store};
-use crate::support::stores::{StoreServer, free_port};
+use crate::support::ports::Refusing;
+use crate::support::stores::StoreServer;
 use crate::support::{Aimock, Caller};
 use crate::vector_stores::{Stage, chunk, near};
 
@@ -128,7 +129,8 @@ async fn a_pinecone_index_of_flowise_is_read_and_written_as_it_is() {
 #[tokio::test]
 async fn a_store_that_refuses_or_is_gone_is_named_without_its_key() {
     let (qdrant, pinecone) = (StoreServer::qdrant(), StoreServer::pinecone());
-    let gone = format!("http://me:hunter2-url@127.0.0.1:{}", free_port());
+    let nobody = Refusing::bind();
+    let gone = format!("http://me:hunter2-url@{}", nobody.address());
     let chroma = json!({"chromaURL": gone, "collectionName": "papers"});
     let at = |url: &str| json!({"qdrantServerUrl": url, "qdrantCollection": "papers"});
     let index = json!({"pineconeIndex": "papers"});

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::http::Caller;
 use super::{scripted_wire, tools};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// The script that `npx aimock` runs; started directly, so that the process
 /// that is stopped at the end is aimock and not a wrapper around it.
 const SCRIPT: &str = "node_modules/@copilotkit/aimock/dist/aimock-cli.js";

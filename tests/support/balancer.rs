@@ -1,18 +1,20 @@
 //! A real nginx or HAProxy on loopback, with the file of `deploy/` in it: only
 //! its addresses are changed, and TLS is left out. It ends with the test.
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use super::{Caller, Parlor};
 
 const HOW_TO_INSTALL: &str =
     "the tests of deploy/ need nginx and haproxy: install Debian's packages of these names";
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,19 +129,25 @@ fn deployed(path: &str, change: impl Fn(&str) -> String) -> String {
     text.lines().map(|line| change(line) + "\n").collect()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
 /// Whether the process comes to listen, rather than to its end.
 fn listens(child: &mut Child, port: u16) -> bool {
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        if hides_metrics(port).unwrap_or(false) {
             return true;
         }
         std::thread::yield_now();
     }
     false
+}
+
+/// Whether a balancer answers there: a node would show its metrics or ask for
+/// a key, and both files of `deploy/` say that there are none.
+fn hides_metrics(port: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(START_LIMIT))?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut status = [0_u8; 12];
+    stream.read_exact(&mut status)?;
+    Ok(status.ends_with(b" 404"))
 }

@@ -37,7 +37,7 @@ pub fn client() -> reqwest::Client {
     });
     reqwest::Client::builder()
         .no_proxy()
-        .timeout(Duration::from_secs(60))
+        .timeout(Duration::from_secs(180))
         .build()
         .expect("a client can be built")
 }

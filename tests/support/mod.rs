@@ -13,6 +13,7 @@ pub mod flows;
 pub mod golden;
 pub mod http;
 pub mod nodes;
+pub mod ports;
 pub mod postgres;
 pub mod raw;
 pub mod redis;

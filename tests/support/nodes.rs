@@ -16,10 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 /// A turn in which every provider is at one address, or at its own.
 pub fn turn(provider_url: Option<&str>) -> TurnCtx {
+    let url = provider_url.map(str::to_owned);
+    turn_at(move |_| url.clone())
+}
+
+/// A turn in which each provider is where this says, or at its own address.
+pub fn turn_at(provider_url: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> TurnCtx {
     // Fails when it is installed already, which is just as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let services =
-        Lent { client: reqwest::Client::new(), provider_url: provider_url.map(str::to_owned) };
+    let services = Lent { client: reqwest::Client::new(), provider_url };
     TurnCtx {
         chatflow: ChatflowId::random(),
         chat_id: ChatId::random(),
@@ -77,18 +82,18 @@ pub fn build(name: &str, inputs: &Value, secrets: &Value) -> Result<Instance, No
     })
 }
 
-struct Lent {
+struct Lent<F> {
     client: reqwest::Client,
-    provider_url: Option<String>,
+    provider_url: F,
 }
 
-impl Services for Lent {
+impl<F: Fn(&str) -> Option<String> + Send + Sync> Services for Lent<F> {
     fn http(&self) -> reqwest::Client {
         self.client.clone()
     }
 
-    fn provider_url(&self, _provider: &str) -> Option<String> {
-        self.provider_url.clone()
+    fn provider_url(&self, provider: &str) -> Option<String> {
+        (self.provider_url)(provider)
     }
 }
 

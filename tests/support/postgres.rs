@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::stores::free_port;
+use super::ports::free_port;
 use super::tools;
 
 const START_LIMIT: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::http::Reply;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// `METHOD target` exactly as written, without any tidying of the path.
 pub async fn request(address: &str, method: &str, target: &str, headers: &[&str]) -> Reply {

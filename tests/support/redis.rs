@@ -1,16 +1,17 @@
 //! A real Redis on a loopback port of its own; it ends with the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::ports::free_port;
+
 const HOW_TO_INSTALL: &str =
     "the tests of Redis need redis-server: install Debian's package of that name";
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server.
 pub struct Redis {
@@ -80,11 +81,6 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn spawn(port: u16, password: Option<&str>, folder: &TempDir) -> Option<Child> {

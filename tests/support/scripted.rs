@@ -169,12 +169,6 @@ impl Received {
     }
 }
 
-/// An address where nobody listens.
-pub async fn refusing_basepath() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    format!("http://{}/v1", listener.local_addr().expect("an address"))
-}
-
 /// Counts a request as open for as long as it lives.
 struct Open(Arc<State>);
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::scripted::Received;
+use super::scripted::{Answer, Received};
 
 /// Reads the next request of a connection; `None` when the caller has left.
 /// What came after it stays in `unread`.
@@ -133,6 +133,20 @@ pub fn whole(status: u16, headers: &[(&'static str, String)], body: &str) -> Vec
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     format!("{head}\r\n{body}").into_bytes()
+}
+
+/// The answer to a request for embeddings: each text's vector, in OpenAI's form.
+pub fn embeddings(request: &Received, vector: fn(&str) -> Vec<f64>) -> Answer {
+    let input = &request.body["input"];
+    let texts = input.as_array().map_or(std::slice::from_ref(input), Vec::as_slice);
+    let rows = texts.iter().enumerate().map(|(index, text)| {
+        let vector = vector(text.as_str().expect("a text to embed"));
+        json!({"object": "embedding", "index": index, "embedding": vector})
+    });
+    let usage = json!({"prompt_tokens": 1, "total_tokens": 1});
+    let body = json!({"object": "list", "data": rows.collect::<Vec<_>>(), "usage": usage});
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Answer::Whole { status: 200, headers, body: body.to_string() }
 }
 
 fn stream_head() -> Vec<u8> {

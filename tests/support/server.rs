@@ -16,8 +16,8 @@ pub const USERNAME: &str = "operator";
 pub const PASSWORD: &str = "correct horse";
 
 const READY: &str = "Parlor listens on ";
-const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// How a server is started.
 #[derive(Clone)]
@@ -179,6 +179,17 @@ impl Parlor {
     pub fn command(&self, args: &[&str]) -> std::process::Output {
         run_command(&self.folder, args)
     }
+
+    /// The same while the model servers of the test go on answering.
+    pub async fn command_aside(&self, args: &[&str]) -> std::process::Output {
+        let folder = self.folder();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let run = move || {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            run_command(&folder, &args)
+        };
+        tokio::task::spawn_blocking(run).await.expect("the command ran")
+    }
 }
 
 impl Drop for Parlor {
@@ -209,11 +220,14 @@ fn parlor_command(folder: &TempDir) -> Command {
     command
 }
 
-fn keep_log(mut stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+/// Keeps whole lines, so that who finds a word finds all that was said with it.
+fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
-        let mut piece = [0_u8; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut piece) {
-            log.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
+        let mut stderr = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while let Ok(1..) = stderr.read_until(b'\n', &mut line) {
+            log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
         }
     });
 }

@@ -3,13 +3,14 @@
 //! with the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use super::tools;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -18,20 +19,29 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct StoreServer {
     child: Child,
     url: String,
-    _folder: Option<TempDir>,
+    _folder: TempDir,
 }
 
 impl StoreServer {
     /// Chroma, from PyPI.
     pub fn chroma() -> Self {
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let port = free_port();
-        let mut command = tools::python("chroma");
-        command.args(["run", "--host", "127.0.0.1", "--port", &port.to_string(), "--path"]);
-        command.arg(folder.path()).env("ANONYMIZED_TELEMETRY", "False");
-        let (child, lines) = spawn(command);
-        wait_for(lines, "listening on address").expect("Chroma starts");
-        Self { child, url: format!("http://127.0.0.1:{port}"), _folder: Some(folder) }
+        let mut why = String::new();
+        // Another process may take the port before Chroma does.
+        for _ in 0..5 {
+            let folder = TempDir::new().expect("a temporary folder can be made");
+            let port = free_port();
+            let mut command = tools::python("chroma");
+            command.args(["run", "--host", "127.0.0.1", "--port", &port.to_string(), "--path"]);
+            command.arg(folder.path()).env("ANONYMIZED_TELEMETRY", "False");
+            match start(command, "listening on address", folder.path()) {
+                Ok((child, _)) => {
+                    let url = format!("http://127.0.0.1:{port}");
+                    return Self { child, url, _folder: folder };
+                }
+                Err(said) => why = said,
+            }
+        }
+        panic!("Chroma does not start: {why}");
     }
 
     /// The local mode of Qdrant's own client behind Qdrant's paths.
@@ -45,11 +55,12 @@ impl StoreServer {
     }
 
     fn script(name: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
         let mut command = tools::python("python");
         command.arg(tools::tests_folder("clients").join(name));
-        let (child, lines) = spawn(command);
-        let url = wait_for(lines, "http://").unwrap_or_else(|| panic!("{name} does not start"));
-        Self { child, url, _folder: None }
+        let started = start(command, "http://", folder.path());
+        let (child, url) = started.unwrap_or_else(|why| panic!("{name} does not start: {why}"));
+        Self { child, url, _folder: folder }
     }
 
     /// Its address.
@@ -60,22 +71,32 @@ impl StoreServer {
 
 impl Drop for StoreServer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
-/// A port that nobody listens on at the moment.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
-fn spawn(mut command: Command) -> (Child, ChildStdout) {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+/// Starts a program and waits for its line with these words, or says what it
+/// complained of instead; then it has ended.
+fn start(
+    mut command: Command,
+    words: &'static str,
+    folder: &Path,
+) -> Result<(Child, String), String> {
+    let file = folder.join("complaints");
+    let complaints = std::fs::File::create(&file).expect("a file can be made");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{error}"));
     let lines = child.stdout.take().expect("stdout is a pipe");
-    (child, lines)
+    if let Some(line) = wait_for(lines, words) {
+        return Ok((child, line));
+    }
+    end(&mut child);
+    Err(std::fs::read_to_string(&file).unwrap_or_default())
 }
 
 /// The first line with these words; the rest is read on, so that a full pipe

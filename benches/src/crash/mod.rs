@@ -14,14 +14,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
 
 use self::chance::Chance;
-use self::writer::Writer;
+use self::writer::{Round, Writer};
 use crate::load::plan::fresh_prefix;
 use crate::operator::Operator;
 use crate::service::Service;
@@ -29,6 +29,11 @@ use crate::upstream::{self, Behaviour};
 
 pub use self::conversation::Fault;
 pub use self::findings::Findings;
+
+/// How much longer a kill waits for the turns that are to come before it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at their number.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kills the server at random moments under load and looks for turns that were lost,
 /// doubled, reordered, halved or mixed. Exits with status 1 if there is one.
@@ -41,6 +46,9 @@ pub struct Options {
     /// The longest time from a start to the next kill.
     #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
+    /// Turns to be acknowledged before each kill, also where that takes longer.
+    #[arg(long, default_value_t = 0)]
+    pub least: u64,
     /// Makes the same choices again; the moments still differ by the clock.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -74,7 +82,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<F
     for n_kills in 1..=options.kills {
         let part = 0.1 + 0.9 * chance.below(1_000) as f64 / 1_000.0;
         let moment = Duration::from_secs_f64(options.seconds.max(0.1) * part);
-        writers = round(writers, server, moment).await?;
+        writers = round(writers, server, moment, options.least).await?;
         server = stage.start()?;
         findings.started(server.ready_after);
         let operator = stage.operator(&server);
@@ -93,15 +101,20 @@ async fn round(
     writers: Vec<Writer>,
     server: Service,
     moment: Duration,
+    least: u64,
 ) -> anyhow::Result<Vec<Writer>> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let round = Arc::new(Round::default());
     let address = server.address;
-    let tasks = writers.into_iter().map(|writer| tokio::spawn(writer.run(address, stop.clone())));
+    let tasks = writers.into_iter().map(|writer| tokio::spawn(writer.run(address, round.clone())));
     let tasks: Vec<_> = tasks.collect();
+    let deadline = Instant::now() + moment + PATIENCE;
     tokio::time::sleep(moment).await;
+    while round.n_acknowledged.load(Ordering::Relaxed) < least && Instant::now() < deadline {
+        tokio::time::sleep(PAUSE).await;
+    }
     // First the kill: nobody may stop writing before it.
     server.kill()?;
-    stop.store(true, Ordering::Relaxed);
+    round.stop.store(true, Ordering::Relaxed);
     let mut writers = Vec::with_capacity(tasks.len());
     for task in tasks {
         writers.push(task.await.context("a client failed")?);

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -37,6 +37,15 @@ pub struct Counts {
     pub n_unknown: u64,
 }
 
+/// What the clients of one round share.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Whether the server was killed.
+    pub stop: AtomicBool,
+    /// Turns answered with their text since its start.
+    pub n_acknowledged: AtomicU64,
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Writer {
@@ -66,9 +75,9 @@ impl Writer {
     }
 
     /// Asks until it is told to stop.
-    pub async fn run(mut self, address: SocketAddr, stop: Arc<AtomicBool>) -> Self {
+    pub async fn run(mut self, address: SocketAddr, round: Arc<Round>) -> Self {
         let mut connection = None;
-        while !stop.load(Ordering::Relaxed) {
+        while !round.stop.load(Ordering::Relaxed) {
             let at = self.pick();
             let end = self.turn(at, address, &mut connection).await;
             if matches!(end, End::Unknown) {
@@ -76,6 +85,9 @@ impl Writer {
             }
             if !matches!(end, End::Answered(_)) {
                 tokio::time::sleep(PAUSE).await;
+            }
+            if matches!(end, End::Answered(_)) {
+                round.n_acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             self.note(at, end);
         }

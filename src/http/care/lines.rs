@@ -6,7 +6,8 @@ use parlor_schemas::{
     ChatId, ChatMessage, ChatType, ChatflowId, Halves, NewTurn, Role, SessionId, SessionKey,
     Timestamp, Turn, Usage,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -60,12 +61,15 @@ fn put(out: &mut Vec<u8>, line: &impl Serialize) {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Incoming {
+    #[serde(deserialize_with = "id")]
     id: Uuid,
     role: Role,
     chatflowid: Option<ChatflowId>,
     content: String,
+    #[serde(deserialize_with = "chat_id")]
     chat_id: ChatId,
     session_id: Option<SessionId>,
+    #[serde(deserialize_with = "created_date")]
     created_date: Timestamp,
     #[serde(default)]
     chat_type: ChatType,
@@ -83,6 +87,26 @@ pub(super) struct Incoming {
     #[serde(default)]
     usage: Usage,
     memory_state: Option<Value>,
+}
+
+fn id<'de, D: Deserializer<'de>>(value: D) -> Result<Uuid, D::Error> {
+    named("id", value)
+}
+
+fn chat_id<'de, D: Deserializer<'de>>(value: D) -> Result<ChatId, D::Error> {
+    named("chatId", value)
+}
+
+fn created_date<'de, D: Deserializer<'de>>(value: D) -> Result<Timestamp, D::Error> {
+    named("createdDate", value)
+}
+
+/// Reads a field whose own error would not say which it is.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    name: &str,
+    value: D,
+) -> Result<T, D::Error> {
+    T::deserialize(value).map_err(|error| D::Error::custom(format!("{name}: {error}")))
 }
 
 /// One message as half of a turn.

@@ -37,15 +37,14 @@ pub(crate) struct TestWeb {
 impl TestWeb {
     /// A server on 127.0.0.1.
     pub(crate) async fn serving(pages: impl Fn(&str) -> Page + Send + Sync + 'static) -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), pages).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), pages)
     }
 
-    /// A server at another address of the loopback network.
-    pub(crate) async fn at(
-        address: SocketAddr,
+    /// A server on a port that is open already.
+    pub(crate) fn on(
+        listener: TcpListener,
         pages: impl Fn(&str) -> Page + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (log, pages) = (Arc::clone(&seen), Arc::new(pages));

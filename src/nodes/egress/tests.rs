@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use tokio::net::TcpListener;
 
 use super::test_web::{Names, Page, TestWeb, guarded, html, moved, whole};
 use super::*;
 use crate::ctx::TurnCtx;
 
+/// A limit, and no guess at a duration.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { bytes: 64 << 10, time: Duration::from_secs(20) };
 
 fn closed() -> TurnCtx {
@@ -163,12 +166,25 @@ async fn a_name_is_refused_when_one_of_its_addresses_is_not_public() {
     }
 }
 
+/// A port that is free at 127.0.0.2 may be another test's at 127.0.0.1.
+async fn one_port_of_two_addresses() -> (TcpListener, TcpListener) {
+    for _ in 0..100 {
+        let outside = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = outside.local_addr().unwrap().port();
+        if let Ok(inside) = TcpListener::bind(("127.0.0.1", port)).await {
+            return (outside, inside);
+        }
+    }
+    panic!("no port is free at both addresses");
+}
+
 #[tokio::test]
 async fn a_name_that_turns_inward_after_its_check_leads_nowhere() {
     // 127.0.0.2 plays the public server, by an opened network of one address.
-    let outside = TestWeb::at("127.0.0.2:0".parse().unwrap(), |_| html("public")).await;
+    let (outside, inside) = one_port_of_two_addresses().await;
+    let outside = TestWeb::on(outside, |_| html("public"));
     let port = outside.port();
-    let inside = TestWeb::at(([127, 0, 0, 1], port).into(), |_| html("secret")).await;
+    let inside = TestWeb::on(inside, |_| html("secret"));
     let names = Names::default().with("rebind.test", &["127.0.0.2", "127.0.0.1"]);
     let ctx = guarded(names.guard("127.0.0.2/32"));
     let address = format!("http://rebind.test:{port}/");
@@ -339,7 +355,8 @@ async fn a_caller_who_leaves_ends_the_fetch() {
     };
     let url = web.url("/");
 
-    let (fetched, ()) = tokio::join!(fetch(&url, &LIMITS, &ctx), leave);
+    let both = async { tokio::join!(fetch(&url, &LIMITS, &ctx), leave) };
+    let (fetched, ()) = tokio::time::timeout(PATIENCE, both).await.expect("a request, and its end");
 
     assert_eq!(fetched.unwrap_err(), FetchError::Cancelled);
 }

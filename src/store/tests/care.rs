@@ -132,9 +132,8 @@ async fn what_is_being_deleted_does_not_come_in_before_it_is_gone() {
         let (history, key) = (history.clone(), key.clone());
         async move { history.forget(key).await.unwrap() }
     });
-    while history.export(ExportQuery::default(), None).await.unwrap().turns.len() == 200 {
-        tokio::task::yield_now().await;
-    }
+    until(async || history.export(ExportQuery::default(), None).await.unwrap().turns.len() != 200)
+        .await;
     let early = history.import(imported(&turns[199..])).await;
     let early = early.unwrap_or_else(|error| {
         assert!(error.to_string().contains("still being deleted"), "{error}");

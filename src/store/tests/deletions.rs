@@ -75,9 +75,7 @@ async fn a_session_that_begins_anew_during_the_sweep_of_its_chatflow_survives_it
     let history = store.history().clone();
     let clearing = tokio::spawn(async move { history.delete_chatflow_history(flow).await });
     // The epoch tells that the grave is dug; the sweep takes several slices more.
-    while store.history().deletions.epoch(&flow) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || store.history().deletions.epoch(&flow) > 0).await;
     append_all(store.history(), &key(flow, "s7"), 2).await;
     assert_eq!(questions(store.history(), &key(flow, "s8")).await.len(), 0);
     assert_eq!(clearing.await.unwrap().unwrap(), 600);
@@ -94,9 +92,7 @@ async fn a_sweep_that_a_restart_cut_off_is_taken_up_again() {
     }
     let history = store.history().clone();
     let clearing = tokio::spawn(async move { history.delete_chatflow_history(flow).await });
-    while store.history().deletions.epoch(&flow) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || store.history().deletions.epoch(&flow) > 0).await;
     drop(store);
     // Cut off or finished before the stop: both are right.
     let _ = clearing.await.unwrap();
@@ -104,9 +100,7 @@ async fn a_sweep_that_a_restart_cut_off_is_taken_up_again() {
     for session in 0..20 {
         assert!(questions(store.history(), &key(flow, &format!("s{session}"))).await.is_empty());
     }
-    while n_rows(store.history()) > 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || n_rows(store.history()) == 0).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod upserts;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlor_actors::ports::{Append, HistoryStore};
 use parlor_schemas::{
@@ -74,6 +75,17 @@ pub(super) async fn append_all(history: &History, key: &SessionKey, n_turns: u64
     for seq in 0..n_turns {
         append(history, key, seq).await.unwrap();
     }
+}
+
+/// Looks again and again until it is so. The limit is no guess at a duration:
+/// what never comes to pass shall fail and not hang.
+pub(super) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let seen = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen).await.expect("it never came to pass");
 }
 
 /// The query for all messages of a session.

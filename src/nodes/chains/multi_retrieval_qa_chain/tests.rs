@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::*;
 use crate::inputs::InputValue;
+use crate::memory;
 use crate::retrieval::Document;
 use crate::test_support::{
-    self as support, FakeModel, FakeRetriever, FakeStore, TestTurn, node, says, source, system,
-    user,
+    self as support, FakeModel, FakeRetriever, FakeStore, TestTurn, node, says, source, user,
 };
 
 /// A retriever with a name.
@@ -129,10 +129,19 @@ async fn sources_and_the_answer_are_streamed_but_not_the_choice() {
 
 #[tokio::test]
 async fn a_default_conversation_tells_the_model_what_a_conversation_chain_tells_it() {
-    let request = conversation_chain::first_words("q");
-    let told = "The following is a friendly conversation";
-    assert!(request.messages[0].plain().starts_with(told));
-    assert_eq!(request.messages, [system(&request.messages[0].plain()), user("q")]);
+    let model = FakeModel::saying("x");
+    let inputs = [
+        ("model", node(Instance::ChatModel(model.clone()))),
+        ("memory", node(support::build(memory::NODES[0], []))),
+    ];
+    let Ok(Instance::Runnable(chain)) = (conversation_chain::SPEC.build)(&support::inputs(inputs))
+    else {
+        panic!("a chain")
+    };
+
+    chain.run(&TestTurn::asking("q").ctx(), false).await.unwrap();
+
+    assert_eq!(model.prompts(), [conversation_chain::first_words("q").messages]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn a_busy_provider_is_asked_again() {
         let busy = answer("503", "retry-after: 0\r\n", "");
         let server = TestServer::answering(&[busy.clone(), busy, answer("200", "", "ok")]).await;
 
-        assert_eq!(ask(&server, 5000, &ctx()).await.unwrap(), "ok");
+        assert_eq!(ask(&server, 60_000, &ctx()).await.unwrap(), "ok");
         assert_eq!(server.n_requests(), 3);
     }));
 }
@@ -33,7 +33,7 @@ fn a_long_pause_is_reported_instead_of_waited_for() {
             answer("429", "retry-after: 30\r\n", r#"{"error":{"message":"topsecret slow"}}"#);
         let server = TestServer::answering(&[busy]).await;
 
-        let error = ask(&server, 5000, &ctx()).await.unwrap_err();
+        let error = ask(&server, 60_000, &ctx()).await.unwrap_err();
 
         assert_eq!(error.to_string(), "Mock answered 429: [hidden] slow");
         let NodeError::UpstreamStatus { retry_after_s, .. } = error else { panic!("{error}") };
@@ -46,7 +46,7 @@ fn a_refused_request_is_not_repeated() {
     run(Box::pin(async {
         let server = TestServer::answering(&[answer("400", "", "<html>")]).await;
 
-        let error = ask(&server, 5000, &ctx()).await.unwrap_err();
+        let error = ask(&server, 60_000, &ctx()).await.unwrap_err();
 
         assert_eq!(error.to_string(), "Mock answered 400: an error page");
     }));
@@ -61,7 +61,7 @@ fn a_silent_provider_times_out_and_a_caller_who_left_waits_for_nobody() {
 
         let left = ctx();
         left.cancel.cancel();
-        let error = ask(&server, 5000, &left).await.unwrap_err();
+        let error = ask(&server, 60_000, &left).await.unwrap_err();
         assert!(matches!(error, NodeError::Cancelled), "{error}");
     }));
 }
@@ -72,7 +72,7 @@ fn an_answer_shorter_than_announced_is_broken() {
         let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok".to_owned();
         let server = TestServer::answering(&[cut]).await;
 
-        let error = ask(&server, 5000, &ctx()).await.unwrap_err();
+        let error = ask(&server, 60_000, &ctx()).await.unwrap_err();
 
         assert_eq!(error.to_string(), "Mock broke off in the middle of its answer");
     }));
@@ -86,12 +86,14 @@ fn a_provider_that_never_ends_is_cut_off_when_the_call_is_over() {
         let (ctx, budget) = (ctx(), RetryBudget::new());
         let call = Call {
             budget: &budget,
-            longest: Duration::from_millis(50),
-            ..Call::new("Mock", &ctx, Duration::from_secs(5), &[])
+            longest: Duration::from_millis(200),
+            ..Call::new("Mock", &ctx, Duration::from_secs(60), &[])
         };
 
-        let reply = call.send(|client| client.post(&server.url).body("{}")).await.unwrap();
-        let error = reply.whole().await.unwrap_err();
+        // On a busy machine the call may be over before the answer has begun.
+        let answer =
+            async { call.send(|client| client.post(&server.url).body("{}")).await?.whole().await };
+        let error = answer.await.unwrap_err();
 
         assert!(matches!(error, NodeError::UpstreamTimeout { .. }), "{error}");
     }));

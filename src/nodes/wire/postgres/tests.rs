@@ -38,10 +38,10 @@ fn server(port: u16, tls: bool) -> Server {
 #[test]
 fn a_server_that_is_not_there_is_said_to_be_unreachable_without_its_password() {
     run(Box::pin(async {
-        let gone = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
+        // Bound and not listened on, so that no other test can move in.
+        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let gone = nobody.local_addr().unwrap().port();
         let ctx = TestTurn::asking("").ctx();
 
         let error = server(gone, false).lease(&ctx).await.err().unwrap().to_string();

@@ -5,6 +5,16 @@ use proptest::prelude::*;
 
 use super::{Place, begin, chunk, ctx, hits, ids, upsert};
 
+/// Says that the writer has ended, also when it ended by a panic: readers that
+/// went on would keep their scope, and the test, for ever.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn readers_never_see_half_of_an_upsert_while_a_writer_works() {
     const N_CHUNKS: u128 = 12;
@@ -36,10 +46,11 @@ fn readers_never_see_half_of_an_upsert_while_a_writer_works() {
                 })
             })
             .collect();
+        let ended = Ended(&done);
         for n in 1..=25 {
             runtime().block_on(upsert(&index, generation(n), &[]));
         }
-        done.store(true, Ordering::SeqCst);
+        drop(ended);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
     let last = runtime().block_on(hits(&index, &[1.0, 0.0]));

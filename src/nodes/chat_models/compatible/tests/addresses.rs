@@ -1,6 +1,11 @@
 //! Where each node sends its requests, and with which headers.
 
 use super::*;
+use crate::ctx::TurnCtx;
+use crate::retrieval::fakes::FakeEmbeddings;
+use crate::spec::CredentialSpec;
+use crate::test_support::node as node_input;
+use crate::{speech, vector_stores};
 
 #[test]
 fn addresses_typed_into_nodes_hold_and_never_see_a_key_of_the_environment() {
@@ -152,28 +157,59 @@ impl Services for Operator {
     }
 }
 
+/// Every secret of a credential.
+fn secrets_of(credential: Option<&'static CredentialSpec>) -> Vec<(&'static str, &'static str)> {
+    let fields = credential.map_or(&[][..], |credential| credential.fields);
+    fields.iter().map(|(field, _)| (*field, KEY)).collect()
+}
+
+async fn ask_all_chat_models(ctx: &TurnCtx) {
+    for spec in NODES {
+        let inputs = with_secrets(&secrets_of(spec.credential), false, [("modelName", "m")]);
+        if let Ok(Instance::ChatModel(model)) = built(spec.name, inputs) {
+            let _ = model.call(hello(), ctx, false).await;
+        }
+    }
+}
+
+async fn ask_all_transcribers(ctx: &TurnCtx) {
+    let clip = speech::Clip::of("a.webm", "audio/webm", "x").unwrap();
+    for provider in speech::PROVIDERS {
+        let secrets = with_secrets(&secrets_of(Some(provider.credential)), false, []).secrets;
+        // Who wants an address typed has none of an operator's.
+        if let Ok(transcriber) = provider.transcriber(&Map::new(), secrets.unwrap()) {
+            let _ = transcriber.transcribe(&clip, ctx).await;
+        }
+    }
+}
+
+/// What a store is called tells where it is.
+fn ask_all_stores(ctx: &TurnCtx) {
+    for spec in vector_stores::NODES {
+        let values = [("collectionName", "c"), ("pineconeIndex", "i")];
+        let mut inputs = with_secrets(&secrets_of(spec.credential), false, values);
+        let embeddings = Instance::Embeddings(FakeEmbeddings::of_model("m", 1));
+        inputs.values.insert("embeddings".to_owned(), node_input(embeddings));
+        if let Ok(Instance::VectorStore(store)) = built(spec.name, inputs) {
+            let _ = store.index.identity(ctx);
+        }
+    }
+}
+
 #[test]
 fn an_operator_can_name_the_providers_that_nodes_ask_for_and_no_others() {
     run(Box::pin(async {
-        let server = TestServer::answering(&vec![answer("404", "", "{}"); NODES.len()]).await;
+        let n_calls = NODES.len() + speech::PROVIDERS.len();
+        let server = TestServer::answering(&vec![answer("404", "", "{}"); n_calls]).await;
         let mut ctx = TestTurn::asking("hi").ctx();
         let (client, url) = (ctx.services.http(), server.url.clone());
         let operator = Arc::new(Operator { client, url, asked: Mutex::default() });
         ctx.services = operator.clone();
-        for spec in NODES {
-            let fields = spec.credential.map_or(&[][..], |credential| credential.fields);
-            let secrets: Vec<_> = fields.iter().map(|(field, _)| (*field, KEY)).collect();
-            let inputs = with_secrets(&secrets, false, [("modelName", "m")]);
-            if let Ok(Instance::ChatModel(model)) = built(spec.name, inputs) {
-                let _ = model.call(hello(), &ctx, false).await;
-            }
-        }
+        ask_all_chat_models(&ctx).await;
+        ask_all_transcribers(&ctx).await;
+        ask_all_stores(&ctx);
 
-        let mut asked = operator.asked.lock().unwrap().clone();
-        // These turn speech into text and have no chat model.
-        asked.extend(["assemblyai", "azure-speech"].map(str::to_owned));
-        // These hold vectors.
-        asked.extend(["chroma", "pinecone"].map(str::to_owned));
+        let asked = operator.asked.lock().unwrap().clone();
         let listed: BTreeSet<String> = PROVIDERS.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(asked, listed);
     }));

@@ -165,7 +165,8 @@ async fn embedding_runs_ahead_of_a_slow_store_by_a_few_batches_only() {
         }
         let n_calls = bench.embeddings.take_calls();
         // One is being written, one waits, one more was sent for, four are in flight.
-        assert!(n_calls <= if n_written == 0 { 7 } else { 1 }, "{n_calls} after {n_written}");
+        let expected = if n_written == 0 { 2..=7 } else { 0..=1 };
+        assert!(expected.contains(&n_calls), "{n_calls} after {n_written}");
         gate.add_permits(1);
     }
     gate.add_permits(100);

@@ -5,7 +5,8 @@ use parlor_schemas::{ChatflowId, SessionId, SessionKey};
 use uuid::Uuid;
 
 use super::keys::{
-    CHAT, DATE, GRAVE, MESSAGE, NEXT_ORDINAL, OWNER, PART, SESSION, TURN, TurnPlace, number, place,
+    ANSWER, ANSWER_PART, AnswerPlace, CHAT, DATE, GRAVE, IDEMPOTENCY, MESSAGE, NEXT_ORDINAL, OWNER,
+    PART, SESSION, TURN, TurnPlace, number, place, place_of_answer_bytes,
 };
 
 /// The chatflow of an index key by date or by chat id.
@@ -25,6 +26,9 @@ pub(super) enum KeyKind {
     Message,
     Chat,
     Grave,
+    Idempotency,
+    Answer,
+    AnswerPart,
     Counter,
 }
 
@@ -38,6 +42,9 @@ pub(super) fn kind_of(key: &[u8]) -> Option<KeyKind> {
         MESSAGE => KeyKind::Message,
         CHAT => KeyKind::Chat,
         GRAVE => KeyKind::Grave,
+        IDEMPOTENCY => KeyKind::Idempotency,
+        ANSWER => KeyKind::Answer,
+        ANSWER_PART => KeyKind::AnswerPart,
         _ if key == NEXT_ORDINAL => KeyKind::Counter,
         _ => return None,
     })
@@ -58,6 +65,17 @@ pub(super) fn ordinal_of_owner(key: &[u8]) -> Option<u64> {
 pub(super) fn place_of_part(key: &[u8]) -> Option<(TurnPlace, u16)> {
     let (at, part) = key.strip_prefix(&[PART])?.split_at_checked(16)?;
     Some((place(at)?, u16::from_be_bytes(part.try_into().ok()?)))
+}
+
+/// Of the key of an answer's part its answer and its number.
+pub(super) fn place_of_answer_part(key: &[u8]) -> Option<(AnswerPlace, u16)> {
+    let (at, part) = key.strip_prefix(&[ANSWER_PART])?.split_at_checked(24)?;
+    Some((place_of_answer_bytes(at)?, u16::from_be_bytes(part.try_into().ok()?)))
+}
+
+/// The key by which an `Idempotency-Key` is found.
+pub(super) fn idempotency_key(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.strip_prefix(&[IDEMPOTENCY])?).ok()
 }
 
 /// The message id of an index key.
@@ -83,6 +101,9 @@ mod tests {
             prop_assert_eq!(ordinal_of_owner(&keys::owner(at.0)), Some(at.0));
             prop_assert_eq!(place_of_part(&keys::part(turn, n)), Some((turn, n)));
             prop_assert_eq!(id_of_message(&keys::message(&id)), Some(id));
+            prop_assert_eq!(idempotency_key(&keys::idempotency(&id)), Some(id));
+            let answer = AnswerPlace { turn, ..AnswerPlace::default() };
+            prop_assert_eq!(place_of_answer_part(&keys::answer_part(answer, n)), Some((answer, n)));
             prop_assert_eq!(chatflow_of_index(&keys::dates_of(&chatflow)), Some(chatflow));
         }
 
@@ -90,6 +111,7 @@ mod tests {
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (kind_of(&bytes), key_of_session(&bytes), ordinal_of_owner(&bytes));
             let _ = (place_of_part(&bytes), id_of_message(&bytes), chatflow_of_index(&bytes));
+            let _ = (place_of_answer_part(&bytes), idempotency_key(&bytes));
         }
     }
 }

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 
 use parlor_schemas::ChatflowId;
 
+use super::answers;
 use super::error::StoreError;
-use super::keys::{self, Grave, TurnPlace};
+use super::keys::{self, AnswerPlace, Grave, TurnPlace};
 use super::rows::{self, Changes};
 
 /// Turns in one slice, some 250 changes: sled frees what a batch replaced at a
@@ -121,9 +122,11 @@ impl Sweep {
             Ok(record) => {
                 self.n_messages += record.halves.count();
                 changes.extend(rows::removed(&self.chatflow, place, &record.body));
+                changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
             }
             // What cannot be read is deleted all the same; its index entries
-            // lead nowhere, which every reader takes for absent.
+            // and its remembered answer lead nowhere, which every reader takes
+            // for absent.
             Err(StoreError::DamagedRecord { .. }) => self.n_messages += 2,
             Err(other) => return Err(other),
         }

@@ -100,7 +100,11 @@ pub struct Said {
 /// See the table in [`super::error`].
 #[utoipa::path(
     post, path = "/api/v1/prediction/{id}", tag = "Predictions",
-    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Marks repetitions of this request: they get its answer"),
+    ),
     request_body = Prediction,
     responses((status = 200, description = "The answer, whole or as a stream", content(
         (TurnReply = "application/json"), (SseEvent = "text/event-stream")
@@ -121,7 +125,11 @@ pub async fn external(
 /// See the table in [`super::error`].
 #[utoipa::path(
     post, path = "/api/v1/internal-prediction/{id}", tag = "Predictions",
-    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Marks repetitions of this request: they get its answer"),
+    ),
     request_body = Prediction,
     responses(
         (status = 200, description = "The answer, whole or as a stream", content(

@@ -35,6 +35,7 @@ mod golden_mends;
 mod golden_operator;
 mod golden_overrides;
 mod harness;
+mod idempotency;
 mod keys;
 mod keys_import;
 mod limits;

@@ -11,9 +11,10 @@ use super::commit::Committer;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::history::History;
-use super::keys::{self, AnswerPlace};
+use super::keys::{self, AnswerPlace, TurnPlace};
 use super::parcel;
 use super::queue::Job;
+use super::record;
 use super::rows::{self, Changes};
 
 /// How long a key gets the same answer.
@@ -136,8 +137,7 @@ pub(super) fn removed(tree: &sled::Tree, at: AnswerPlace) -> Result<Changes, Sto
 }
 
 /// The answer that a key is given at `now`: none where its turn is deleted or
-/// its time is over. One that seems to come from the future, because the clock
-/// was set back, is given.
+/// its time is over.
 pub(super) fn holder(
     tree: &sled::Tree,
     deletions: &Deletions,
@@ -146,7 +146,7 @@ pub(super) fn holder(
 ) -> Result<Option<AnswerPlace>, StoreError> {
     let entry = tree.get(keys::idempotency(&key)).map_err(StoreError::read)?;
     let Some(at) = entry.as_deref().and_then(keys::place_of_answer_bytes) else { return Ok(None) };
-    if now.millis().saturating_sub(at.time.millis()) >= KEPT_MS {
+    if is_over(at.time, now) {
         return Ok(None);
     }
     let Some(owner) = rows::owner_of(tree, at.turn.ordinal)? else { return Ok(None) };
@@ -161,13 +161,45 @@ pub(super) fn holder(
 /// # Errors
 /// [`StoreError::DamagedRecord`] naming its turn.
 pub(super) fn read(tree: &sled::Tree, at: AnswerPlace) -> Result<Remembered, StoreError> {
+    decode(&payload(tree, at)?).ok_or_else(|| damaged(at, "its fields cannot be read"))
+}
+
+/// The answer of a turn as bytes, for a backup: none where it is over, damaged,
+/// or so long that one line cannot hold it beside its turn.
+pub(super) fn of_turn(
+    tree: &sled::Tree,
+    turn: TurnPlace,
+    record: &[u8],
+    now: Timestamp,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(time) = record::answered_at(record).filter(|time| !is_over(*time, now)) else {
+        return Ok(None);
+    };
+    let at = AnswerPlace { time, turn };
+    if !tree.contains_key(keys::answer(at)).map_err(StoreError::read)? {
+        return Ok(None);
+    }
+    match payload(tree, at) {
+        Ok(bytes) if bytes.len() + record.len() > parcel::MAX_PAYLOAD_BYTES => Ok(None),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::DamagedRecord { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Whether an answer of this time is given no longer. One that seems to come
+/// from the future, because the clock was set back, is given.
+fn is_over(time: Timestamp, now: Timestamp) -> bool {
+    now.millis().saturating_sub(time.millis()) >= KEPT_MS
+}
+
+fn payload(tree: &sled::Tree, at: AnswerPlace) -> Result<Vec<u8>, StoreError> {
     let key = keys::answer(at);
     let head = tree.get(&key).map_err(StoreError::read)?;
     let head = head.ok_or_else(|| damaged(at, "it is missing"))?;
     let part = |number| tree.get(keys::answer_part(at, number));
     let payload = parcel::open(VERSION, &key, &head, part).map_err(StoreError::read)?;
-    let payload = payload.map_err(|why| damaged(at, why))?;
-    decode(&payload).ok_or_else(|| damaged(at, "its fields cannot be read"))
+    payload.map_err(|why| damaged(at, why))
 }
 
 fn damaged(at: AnswerPlace, why: &'static str) -> StoreError {
@@ -190,7 +222,8 @@ fn encode(remembered: &Remembered) -> Vec<u8> {
     bytes
 }
 
-fn decode(payload: &[u8]) -> Option<Remembered> {
+/// Reads what [`encode`] wrote.
+pub(super) fn decode(payload: &[u8]) -> Option<Remembered> {
     let (key, rest) = payload.split_first_chunk::<16>()?;
     let (length, rest) = rest.split_first()?;
     let (body, reply) = rest.split_at_checked(usize::from(*length))?;

@@ -6,6 +6,7 @@ use parlor_actors::ports::HistoryStore;
 use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter, Remembered, Repetition};
 
 use super::super::keys;
+use super::care::{backed_up, restored};
 use super::verify::assert_clean;
 use super::*;
 
@@ -168,6 +169,31 @@ async fn a_clock_that_was_set_back_frees_no_key() {
     for extreme in [i64::MIN, i64::MAX] {
         let _ = held(store.history(), 1, Timestamp::from_millis(extreme)).await;
     }
+}
+
+#[tokio::test]
+async fn a_backup_holds_the_answers_that_are_still_given() {
+    let (_folder, store) = open();
+    let (flow, history, now) = (ChatflowId::random(), store.history(), Timestamp::now());
+    let aged = async |id: u128, n_bytes: usize, age_ms: i64| {
+        let key = key(flow, &format!("s{id}"));
+        let answered_at = Timestamp::from_millis(now.millis() - age_ms);
+        let body = NewTurn { answered_at, ..turn(&key, 0) };
+        let append = appending(&key, 0, 0, body);
+        let remembered = Some(remembered(id, n_bytes));
+        history.append(Append { remembered, ..append }).await.unwrap();
+    };
+    aged(1, 10, 1_000).await;
+    aged(2, 30_000, DAY_MS / 2).await;
+    aged(3, 10, DAY_MS).await;
+    let (_folder, restored) = restored(backed_up(&store, async || {}).await);
+    for (id, n_bytes) in [(1, 10), (2, 30_000)] {
+        assert_eq!(held(restored.history(), id, now).await, Some(remembered(id, n_bytes)));
+    }
+    assert_eq!(held(restored.history(), 3, after(0, 0)).await, None);
+    assert_clean(restored.history()).await;
+    restored.history().forget(key(flow, "s2")).await.unwrap();
+    assert_eq!(held(restored.history(), 2, now).await, None);
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@
 use parlor_schemas::{Remembered, Repetition, Timestamp};
 use uuid::Uuid;
 
+use super::answer_keys::{self, AnswerPlace};
 use super::commit::Committer;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::history::History;
-use super::keys::{self, AnswerPlace, TurnPlace};
+use super::keys::{self, TurnPlace};
 use super::parcel;
 use super::queue::Job;
 use super::record;
@@ -39,6 +40,10 @@ impl History {
         key: Uuid,
         now: Timestamp,
     ) -> Result<Option<Remembered>, StoreError> {
+        // In place: the usual key is new.
+        if holder(&self.tree()?, &self.deletions, key, now)?.is_none() {
+            return Ok(None);
+        }
         self.blocking(move |history| {
             let tree = history.tree()?;
             loop {
@@ -92,10 +97,10 @@ impl Committer {
 
 fn old(tree: &sled::Tree, up_to: Timestamp) -> Result<(Changes, u64), StoreError> {
     let (mut changes, mut n_answers) = (Vec::new(), 0);
-    let rows = tree.range(keys::answers_from(Timestamp::from_millis(i64::MIN))..);
+    let rows = tree.range(answer_keys::answers_from(Timestamp::from_millis(i64::MIN))..);
     for key in rows.keys().take(ANSWERS_A_SLICE) {
         let key = key.map_err(StoreError::read)?;
-        let Some(at) = keys::place_of_answer(&key) else { break };
+        let Some(at) = answer_keys::place_of_answer(&key) else { break };
         if at.time > up_to || changes.len() > ROWS_A_SLICE {
             break;
         }
@@ -107,15 +112,15 @@ fn old(tree: &sled::Tree, up_to: Timestamp) -> Result<(Changes, u64), StoreError
 
 /// The rows of a new answer.
 pub(super) fn added(at: AnswerPlace, remembered: &Remembered) -> Result<Changes, StoreError> {
-    let key = keys::answer(at);
+    let key = answer_keys::answer(at);
     let parcel = parcel::seal(VERSION, &key, &encode(remembered))?;
     let mut changes = vec![(
-        keys::idempotency(&remembered.repetition.key),
-        Some(keys::answer_place_bytes(at).to_vec()),
+        answer_keys::idempotency(&remembered.repetition.key),
+        Some(answer_keys::place_bytes(at).to_vec()),
     )];
     changes.push((key, Some(parcel.head)));
     for (number, part) in (0..).zip(parcel.rest) {
-        changes.push((keys::answer_part(at, number), Some(part)));
+        changes.push((answer_keys::part(at, number), Some(part)));
     }
     Ok(changes)
 }
@@ -123,14 +128,14 @@ pub(super) fn added(at: AnswerPlace, remembered: &Remembered) -> Result<Changes,
 /// Removes the answer of a turn, where it has one, readable or not. The key
 /// stays with a later turn that took it over.
 pub(super) fn removed(tree: &sled::Tree, at: AnswerPlace) -> Result<Changes, StoreError> {
-    let key = keys::answer(at);
+    let key = answer_keys::answer(at);
     let Some(head) = tree.get(&key).map_err(StoreError::read)? else { return Ok(Vec::new()) };
-    let parts = (0..parcel::n_parts(&head)).map(|number| (keys::answer_part(at, number), None));
+    let parts = (0..parcel::n_parts(&head)).map(|number| (answer_keys::part(at, number), None));
     let mut changes: Changes = std::iter::once((key, None)).chain(parts).collect();
     let Some(own) = key_of_head(&head) else { return Ok(changes) };
-    let entry = keys::idempotency(&own);
+    let entry = answer_keys::idempotency(&own);
     let holder = tree.get(&entry).map_err(StoreError::read)?;
-    if holder.as_deref() == Some(keys::answer_place_bytes(at).as_slice()) {
+    if holder.as_deref() == Some(answer_keys::place_bytes(at).as_slice()) {
         changes.push((entry, None));
     }
     Ok(changes)
@@ -144,14 +149,14 @@ pub(super) fn holder(
     key: Uuid,
     now: Timestamp,
 ) -> Result<Option<AnswerPlace>, StoreError> {
-    let entry = tree.get(keys::idempotency(&key)).map_err(StoreError::read)?;
-    let Some(at) = entry.as_deref().and_then(keys::place_of_answer_bytes) else { return Ok(None) };
+    let entry = tree.get(answer_keys::idempotency(&key)).map_err(StoreError::read)?;
+    let Some(at) = entry.as_deref().and_then(answer_keys::place_of_bytes) else { return Ok(None) };
     if is_over(at.time, now) {
         return Ok(None);
     }
     let Some(owner) = rows::owner_of(tree, at.turn.ordinal)? else { return Ok(None) };
     let is_there = tree.contains_key(keys::turn(at.turn)).map_err(StoreError::read)?
-        && tree.contains_key(keys::answer(at)).map_err(StoreError::read)?;
+        && tree.contains_key(answer_keys::answer(at)).map_err(StoreError::read)?;
     let is_buried = deletions.is_buried(&owner.chatflow, at.turn.ordinal);
     Ok((is_there && !is_buried).then_some(at))
 }
@@ -176,7 +181,7 @@ pub(super) fn of_turn(
         return Ok(None);
     };
     let at = AnswerPlace { time, turn };
-    if !tree.contains_key(keys::answer(at)).map_err(StoreError::read)? {
+    if !tree.contains_key(answer_keys::answer(at)).map_err(StoreError::read)? {
         return Ok(None);
     }
     match payload(tree, at) {
@@ -194,10 +199,10 @@ fn is_over(time: Timestamp, now: Timestamp) -> bool {
 }
 
 fn payload(tree: &sled::Tree, at: AnswerPlace) -> Result<Vec<u8>, StoreError> {
-    let key = keys::answer(at);
+    let key = answer_keys::answer(at);
     let head = tree.get(&key).map_err(StoreError::read)?;
     let head = head.ok_or_else(|| damaged(at, "it is missing"))?;
-    let part = |number| tree.get(keys::answer_part(at, number));
+    let part = |number| tree.get(answer_keys::part(at, number));
     let payload = parcel::open(VERSION, &key, &head, part).map_err(StoreError::read)?;
     payload.map_err(|why| damaged(at, why))
 }

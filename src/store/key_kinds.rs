@@ -4,9 +4,9 @@
 use parlor_schemas::{ChatflowId, SessionId, SessionKey};
 use uuid::Uuid;
 
+use super::answer_keys::{ANSWER, ANSWER_PART, IDEMPOTENCY};
 use super::keys::{
-    ANSWER, ANSWER_PART, AnswerPlace, CHAT, DATE, GRAVE, IDEMPOTENCY, MESSAGE, NEXT_ORDINAL, OWNER,
-    PART, SESSION, TURN, TurnPlace, number, place, place_of_answer_bytes,
+    CHAT, DATE, GRAVE, MESSAGE, NEXT_ORDINAL, OWNER, PART, SESSION, TURN, TurnPlace, number, place,
 };
 
 /// The chatflow of an index key by date or by chat id.
@@ -67,17 +67,6 @@ pub(super) fn place_of_part(key: &[u8]) -> Option<(TurnPlace, u16)> {
     Some((place(at)?, u16::from_be_bytes(part.try_into().ok()?)))
 }
 
-/// Of the key of an answer's part its answer and its number.
-pub(super) fn place_of_answer_part(key: &[u8]) -> Option<(AnswerPlace, u16)> {
-    let (at, part) = key.strip_prefix(&[ANSWER_PART])?.split_at_checked(24)?;
-    Some((place_of_answer_bytes(at)?, u16::from_be_bytes(part.try_into().ok()?)))
-}
-
-/// The key by which an `Idempotency-Key` is found.
-pub(super) fn idempotency_key(key: &[u8]) -> Option<Uuid> {
-    Uuid::from_slice(key.strip_prefix(&[IDEMPOTENCY])?).ok()
-}
-
 /// The message id of an index key.
 pub(super) fn id_of_message(key: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(key.strip_prefix(&[MESSAGE])?).ok()
@@ -101,9 +90,6 @@ mod tests {
             prop_assert_eq!(ordinal_of_owner(&keys::owner(at.0)), Some(at.0));
             prop_assert_eq!(place_of_part(&keys::part(turn, n)), Some((turn, n)));
             prop_assert_eq!(id_of_message(&keys::message(&id)), Some(id));
-            prop_assert_eq!(idempotency_key(&keys::idempotency(&id)), Some(id));
-            let answer = AnswerPlace { turn, ..AnswerPlace::default() };
-            prop_assert_eq!(place_of_answer_part(&keys::answer_part(answer, n)), Some((answer, n)));
             prop_assert_eq!(chatflow_of_index(&keys::dates_of(&chatflow)), Some(chatflow));
         }
 
@@ -111,7 +97,6 @@ mod tests {
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (kind_of(&bytes), key_of_session(&bytes), ordinal_of_owner(&bytes));
             let _ = (place_of_part(&bytes), id_of_message(&bytes), chatflow_of_index(&bytes));
-            let _ = (place_of_answer_part(&bytes), idempotency_key(&bytes));
         }
     }
 }

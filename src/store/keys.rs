@@ -23,7 +23,7 @@
 //! A text is always preceded by its length: no key is the beginning of
 //! another one, and a scan for `s1` can never meet `s10`.
 
-use parlor_schemas::{ChatId, ChatflowId, NewTurn, SessionId, SessionKey, Timestamp};
+use parlor_schemas::{ChatId, ChatflowId, SessionId, SessionKey, Timestamp};
 use uuid::Uuid;
 
 pub(super) const SESSION: u8 = b's';
@@ -34,9 +34,6 @@ pub(super) const DATE: u8 = b'd';
 pub(super) const MESSAGE: u8 = b'm';
 pub(super) const CHAT: u8 = b'c';
 pub(super) const GRAVE: u8 = b'x';
-pub(super) const IDEMPOTENCY: u8 = b'i';
-pub(super) const ANSWER: u8 = b'a';
-pub(super) const ANSWER_PART: u8 = b'b';
 
 /// The key of the first ordinal that was never given away.
 pub(super) const NEXT_ORDINAL: &[u8] = b"n";
@@ -58,21 +55,6 @@ pub(super) struct DatePlace {
     pub turn: TurnPlace,
     /// 0 is the question, 1 the answer.
     pub role: u8,
-}
-
-/// A remembered answer's place: in order of time, so that the oldest are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct AnswerPlace {
-    /// When its turn was answered.
-    pub time: Timestamp,
-    pub turn: TurnPlace,
-}
-
-impl AnswerPlace {
-    /// That of a turn's answer.
-    pub fn of(turn: TurnPlace, body: &NewTurn) -> Self {
-        Self { time: body.answered_at, turn }
-    }
 }
 
 /// What of a chatflow's history is deleted.
@@ -233,44 +215,6 @@ pub(super) fn grave_of(key: &[u8]) -> Option<(ChatflowId, Grave)> {
     Some((ChatflowId::from_bytes(*chatflow), grave))
 }
 
-/// Where the turn of an `Idempotency-Key` is found.
-pub(super) fn idempotency(key: &Uuid) -> Vec<u8> {
-    [&[IDEMPOTENCY], key.as_bytes().as_slice()].concat()
-}
-
-/// The first possible key of an answer of this time or a later one.
-pub(super) fn answers_from(time: Timestamp) -> Vec<u8> {
-    [&[ANSWER], time_bytes(time).as_slice()].concat()
-}
-
-pub(super) fn answer(at: AnswerPlace) -> Vec<u8> {
-    [&[ANSWER], answer_place_bytes(at).as_slice()].concat()
-}
-
-pub(super) fn place_of_answer(key: &[u8]) -> Option<AnswerPlace> {
-    place_of_answer_bytes(key.strip_prefix(&[ANSWER])?)
-}
-
-pub(super) fn answer_part(at: AnswerPlace, part: u16) -> Vec<u8> {
-    let place = answer_place_bytes(at);
-    [&[ANSWER_PART], place.as_slice(), part.to_be_bytes().as_slice()].concat()
-}
-
-/// The part of an answer's key behind its kind: also the value of an
-/// `Idempotency-Key`.
-pub(super) fn answer_place_bytes(at: AnswerPlace) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&time_bytes(at.time));
-    bytes[8..16].copy_from_slice(&at.turn.ordinal.to_be_bytes());
-    bytes[16..].copy_from_slice(&at.turn.seq.to_be_bytes());
-    bytes
-}
-
-pub(super) fn place_of_answer_bytes(bytes: &[u8]) -> Option<AnswerPlace> {
-    let (time, turn) = bytes.split_first_chunk::<8>()?;
-    Some(AnswerPlace { time: time_of_bytes(*time), turn: place(turn)? })
-}
-
 /// A big-endian number that fills the slice.
 pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
@@ -280,7 +224,7 @@ pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
     (time.millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-fn time_of_bytes(bytes: [u8; 8]) -> Timestamp {
+pub(super) fn time_of_bytes(bytes: [u8; 8]) -> Timestamp {
     Timestamp::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
@@ -376,17 +320,6 @@ mod tests {
         }
 
         #[test]
-        fn answers_sort_by_time_and_read_back(a in date_place(), b in date_place(), n in any::<u16>()) {
-            let [at_a, at_b] = [a, b].map(|at| AnswerPlace { time: at.time, turn: at.turn });
-            let (key_a, key_b) = (answer(at_a), answer(at_b));
-            prop_assert_eq!(key_a.cmp(&key_b), at_a.cmp(&at_b));
-            prop_assert_eq!(key_a >= answers_from(at_b.time), at_a.time >= at_b.time);
-            prop_assert_eq!(place_of_answer(&key_a), Some(at_a));
-            prop_assert_eq!(place_of_answer_bytes(&answer_place_bytes(at_a)), Some(at_a));
-            prop_assert!(!answer_part(at_a, n).starts_with(&key_a));
-        }
-
-        #[test]
         fn values_and_graves_read_back(
             key in session_key(), at in any::<(u64, u64)>(), role in 0u8..2,
         ) {
@@ -403,7 +336,7 @@ mod tests {
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (place_of_turn(&bytes), place_of_date(&bytes), place_of_message_value(&bytes));
             let _ = (session_of_owner_value(&bytes), ordinal_of_session_value(&bytes));
-            let _ = (grave_of(&bytes), ordinal_of_chat(&bytes), place_of_answer(&bytes));
+            let _ = (grave_of(&bytes), ordinal_of_chat(&bytes));
         }
     }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use parlor_actors::ports::Append;
 use parlor_schemas::{ChatId, ChatflowId, Halves, NewTurn, Remembered, SessionKey};
 
+use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
-use super::keys::{self, AnswerPlace, Grave, TurnPlace};
+use super::keys::{self, Grave, TurnPlace};
 use super::rows::{self, Changes};
 
 /// Conversations kept in memory, about 200 bytes each.

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use parlor_schemas::{ChatId, ChatflowId, Halves, MessageFilter, NewTurn, SessionKey};
 
+use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
-use super::keys::{self, AnswerPlace, TurnPlace};
+use super::keys::{self, TurnPlace};
 use super::messages::{MessageCursor, MessageQuery};
 use super::record::Record;
 use super::rows::{self, Changes};

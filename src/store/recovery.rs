@@ -10,10 +10,11 @@ use parlor_schemas::SessionKey;
 use uuid::Uuid;
 
 use super::HISTORY;
+use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::commit::{A_SECOND, Committer};
 use super::error::StoreError;
-use super::keys::{self, AnswerPlace, TurnPlace};
+use super::keys::{self, TurnPlace};
 use super::ledger::Ledger;
 use super::rows::{self, Changes};
 use super::sweep::Sweep;

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use parlor_schemas::{Halves, SessionKey};
 
+use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::backup::BackupItem;
 use super::disk::Disk;
 use super::error::{FORMAT, StoreError};
-use super::keys::{self, AnswerPlace, TurnPlace};
+use super::keys::{self, TurnPlace};
 use super::lock::FolderLock;
 use super::record;
 use super::rows::{self, Changes};

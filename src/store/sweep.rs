@@ -6,9 +6,10 @@ use std::collections::HashSet;
 
 use parlor_schemas::ChatflowId;
 
+use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::error::StoreError;
-use super::keys::{self, AnswerPlace, Grave, TurnPlace};
+use super::keys::{self, Grave, TurnPlace};
 use super::rows::{self, Changes};
 
 /// Turns in one slice, some 250 changes: sled frees what a batch replaced at a

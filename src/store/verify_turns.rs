@@ -5,6 +5,7 @@
 
 use parlor_schemas::{Halves, SessionKey, Turn};
 
+use super::answer_keys;
 use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
@@ -270,18 +271,18 @@ impl Look<'_> {
 
     fn idempotency(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
         let (Some(key), Some(at)) =
-            (key_kinds::idempotency_key(key), keys::place_of_answer_bytes(value))
+            (answer_keys::idempotency_key(key), answer_keys::place_of_bytes(value))
         else {
             return Ok(None);
         };
-        let head = self.tree.get(keys::answer(at)).map_err(StoreError::read)?;
+        let head = self.tree.get(answer_keys::answer(at)).map_err(StoreError::read)?;
         Ok(Some(head.is_some_and(|head| answers::key_of_head(&head) == Some(key))))
     }
 
     /// Whether an answer is whole. One whose turn is gone is never given, and
     /// swept when its time is over.
     fn answer(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
-        let Some(at) = keys::place_of_answer(key) else { return Ok(None) };
+        let Some(at) = answer_keys::place_of_answer(key) else { return Ok(None) };
         match answers::read(self.tree, at) {
             Ok(_) => Ok(Some(true)),
             Err(StoreError::DamagedRecord { .. }) => Ok(Some(false)),
@@ -290,8 +291,8 @@ impl Look<'_> {
     }
 
     fn answer_part(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
-        let Some((at, part)) = key_kinds::place_of_answer_part(key) else { return Ok(None) };
-        let head = self.tree.get(keys::answer(at)).map_err(StoreError::read)?;
+        let Some((at, part)) = answer_keys::place_of_part(key) else { return Ok(None) };
+        let head = self.tree.get(answer_keys::answer(at)).map_err(StoreError::read)?;
         Ok(Some(head.is_some_and(|head| part < parcel::n_parts(&head))))
     }
 

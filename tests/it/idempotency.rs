@@ -1,41 +1,37 @@
 //! A prediction that is sent again under its `Idempotency-Key` is answered
 //! again and stored once, whatever happened in between.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::scripted::words;
-use crate::support::server::run_command;
-use crate::support::{
-    Answer, Caller, Flow, Gate, Options, Parlor, Reply, Scripted, eventually, sse,
-};
+use crate::support::{Answer, Caller, Flow, Gate, Parlor, Reply, Scripted, eventually, sse};
 
-const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_secs(10);
 
-async fn conversation() -> (Parlor, Scripted, String) {
+pub(crate) async fn conversation() -> (Parlor, Scripted, String) {
     let model = Scripted::saying("Nice to meet you.").await;
     let server = Parlor::start();
     let flow = server.install_conversation(&model.basepath()).await;
     (server, model, flow)
 }
 
-fn keyed(server: &Parlor, key: &str) -> Caller {
+pub(crate) fn keyed(server: &Parlor, key: &str) -> Caller {
     server.anyone().with("idempotency-key", key)
 }
 
-async fn ask(server: &Parlor, flow: &str, key: &str, body: &Value) -> Reply {
+pub(crate) async fn ask(server: &Parlor, flow: &str, key: &str, body: &Value) -> Reply {
     keyed(server, key).post(&format!("/api/v1/prediction/{flow}"), body).await
 }
 
-fn is_replayed(reply: &Reply) -> bool {
+pub(crate) fn is_replayed(reply: &Reply) -> bool {
     reply.header("idempotent-replayed") == Some("true")
 }
 
 /// Checks that the second answer is the first one, told as such.
-fn assert_replayed(first: &Reply, second: &Reply) {
+pub(crate) fn assert_replayed(first: &Reply, second: &Reply) {
     assert!(!is_replayed(first), "{first:?}");
     assert!(is_replayed(second), "{second:?}");
     assert_eq!((first.status, second.status), (200, 200));
@@ -82,74 +78,6 @@ async fn p19_a_request_that_names_no_session_is_one_conversation_when_it_comes_a
     let first = ask(&server, &flow, "k1", &body).await.expect(200);
     assert_replayed(&first, &ask(&server, &flow, "k1", &body).await);
     assert_eq!(server.messages(&flow, "").await.len(), 2);
-}
-
-#[tokio::test]
-async fn p19_the_same_answer_is_there_after_a_kill() {
-    let (mut server, model, flow) = conversation().await;
-    // Long enough to be stored in parts.
-    let long = words(&"many words ".repeat(3_000));
-    model.answer(move |_| Answer::Say(long.clone()));
-    let bodies = [json!({"question": "a"}), json!({"question": "b", "streaming": true})];
-    let mut first = Vec::new();
-    for (key, body) in ["ka", "kb"].iter().zip(&bodies) {
-        first.push(ask(&server, &flow, key, body).await.expect(200));
-    }
-    server.kill9();
-    let server = server.restart();
-    assert_replayed(&first[0], &ask(&server, &flow, "ka", &bodies[0]).await);
-    let streamed = ask(&server, &flow, "kb", &bodies[1]).await.expect(200);
-    assert_eq!(sse::text(&streamed.events()), sse::text(&first[1].events()));
-    assert_eq!(model.received().len(), 2);
-    assert_eq!(server.messages(&flow, "").await.len(), 4);
-    assert!(server.command(&["verify"]).status.success());
-}
-
-#[tokio::test]
-async fn p19_a_kill_before_the_answer_leaves_nothing_and_the_key_free() {
-    let (mut server, model, flow) = conversation().await;
-    let gate = Gate::default();
-    let held = gate.clone();
-    model.answer(move |_| Answer::Pause(words("Too late for you."), held.clone()));
-    let body = json!({"question": "hello", "streaming": true, "chatId": "c"});
-    let path = format!("/api/v1/prediction/{flow}");
-    let mut response = keyed(&server, "k1").open_post(&path, &body).await;
-    response.chunk().await.unwrap().expect("a first piece");
-    server.kill9();
-    gate.open();
-    drop(response);
-    let server = server.restart();
-    assert_eq!(server.messages(&flow, "").await, []);
-    let first = ask(&server, &flow, "k1", &body).await.expect(200);
-    assert!(!is_replayed(&first), "{first:?}");
-    assert!(is_replayed(&ask(&server, &flow, "k1", &body).await.expect(200)));
-    assert_eq!(server.messages(&flow, "").await.len(), 2);
-}
-
-#[tokio::test]
-async fn p19_kills_at_any_moment_leave_the_turn_with_its_answer_or_neither() {
-    let (mut server, model, flow) = conversation().await;
-    let path = format!("/api/v1/prediction/{flow}");
-    for round in 0..5 {
-        let body = json!({"question": format!("q{round}"), "chatId": format!("c{round}")});
-        let (n_before, key) = (model.received().len(), format!("k{round}"));
-        let (caller, sent, to) = (keyed(&server, &key), body.clone(), path.clone());
-        let asked = tokio::spawn(async move { caller.post(&to, &sent).await });
-        // The answer is on its way to the disk about now.
-        let reached = eventually(START, async || model.received().len() > n_before).await;
-        assert!(reached, "the model was not asked");
-        server.kill9();
-        let acknowledged = asked.await.ok();
-        server = server.restart();
-        let stored = server.messages(&flow, &format!("chatId=c{round}")).await.len();
-        assert!(stored == 0 || stored == 2, "{stored} messages");
-        let again = ask(&server, &flow, &key, &body).await.expect(200);
-        assert_eq!(is_replayed(&again), stored == 2, "{again:?}");
-        if let Some(first) = acknowledged {
-            assert_replayed(&first, &again);
-        }
-        assert_eq!(server.messages(&flow, &format!("chatId=c{round}")).await.len(), 2);
-    }
 }
 
 #[tokio::test]
@@ -338,43 +266,6 @@ async fn p19_what_is_wrong_with_a_request_leaves_its_key_free() {
 }
 
 #[tokio::test]
-async fn p19_deleting_the_session_the_message_or_the_history_takes_the_answer() {
-    let (server, model, flow) = conversation().await;
-    let body = json!({"question": "hello", "overrideConfig": {"sessionId": "s1"}});
-    let neighbour = json!({"question": "hello", "overrideConfig": {"sessionId": "s10"}});
-    let kept = ask(&server, &flow, "neighbour", &neighbour).await.expect(200);
-    for selector in ["?sessionId=s1", "?chatId=s1", "?messageId=", ""] {
-        let first = ask(&server, &flow, "k1", &body).await.expect(200);
-        assert!(!is_replayed(&first), "{selector}: {first:?}");
-        assert!(is_replayed(&ask(&server, &flow, "k1", &body).await), "{selector}");
-        let id = first.json()["chatMessageId"].as_str().unwrap().to_owned();
-        let selector =
-            if selector.ends_with("Id=") { selector.to_owned() + &id } else { selector.into() };
-        if !selector.is_empty() {
-            assert_replayed(&kept, &ask(&server, &flow, "neighbour", &neighbour).await);
-        }
-        let path = format!("/api/v1/chatmessage/{flow}{selector}");
-        server.operator().delete(&path).await.expect(200);
-    }
-    for (key, body) in [("k1", &body), ("neighbour", &neighbour)] {
-        assert!(!is_replayed(&ask(&server, &flow, key, body).await.expect(200)));
-    }
-    assert_eq!(model.received().len(), 7);
-}
-
-#[tokio::test]
-async fn p19_a_chatflow_that_is_deleted_takes_its_answers_and_its_keys() {
-    let (server, _model, flow) = conversation().await;
-    let body = json!({"question": "hello"});
-    ask(&server, &flow, "k1", &body).await.expect(200);
-    let row = server.operator().get(&format!("/api/v1/chatflows/{flow}")).await.expect(200).json();
-    server.operator().delete(&format!("/api/v1/chatflows/{flow}")).await.expect(200);
-    ask(&server, &flow, "k1", &body).await.expect_error(404);
-    assert_eq!(server.install_row(&row).await, flow);
-    assert!(!is_replayed(&ask(&server, &flow, "k1", &body).await.expect(200)));
-}
-
-#[tokio::test]
 async fn p19_a_chatflow_that_stores_nothing_remembers_no_answer_and_still_holds_two_apart() {
     let (server, model, flow) = conversation().await;
     let config = json!({"apiConfig": json!({"storeMessages": false}).to_string()});
@@ -415,24 +306,4 @@ async fn p19_a_page_may_send_the_header() {
     let reply = caller.send(Method::OPTIONS, &path, None).await.expect(204);
     let allowed = reply.header("access-control-allow-headers").unwrap();
     assert!(allowed.contains("idempotency-key"), "{reply:?}");
-}
-
-#[tokio::test]
-async fn p19_a_restored_backup_gives_the_same_answers() {
-    let (server, model, flow) = conversation().await;
-    let body = json!({"question": "hello", "chatId": "c"});
-    let first = ask(&server, &flow, "k1", &body).await.expect(200);
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let done = server.command(&["backup", &path("backup")]);
-    assert!(done.status.success(), "{done:?}");
-    let new = tempfile::tempdir().unwrap();
-    for args in [&["verify", &path("backup")][..], &["restore", &path("backup")], &["verify"]] {
-        let done = run_command(&new, args);
-        assert!(done.status.success(), "{args:?}: {done:?}");
-    }
-    let restored = Parlor::start_on(Arc::new(new), Options::default());
-    assert_replayed(&first, &ask(&restored, &flow, "k1", &body).await);
-    ask(&restored, &flow, "k1", &json!({"question": "other"})).await.expect_error(422);
-    assert_eq!(model.received().len(), 1);
 }

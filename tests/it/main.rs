@@ -36,6 +36,7 @@ mod golden_operator;
 mod golden_overrides;
 mod harness;
 mod idempotency;
+mod idempotency_kept;
 mod keys;
 mod keys_import;
 mod limits;

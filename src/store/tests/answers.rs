@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use parlor_actors::ports::HistoryStore;
 use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter, Remembered, Repetition};
 
-use super::super::keys;
+use super::super::answer_keys;
 use super::care::{backed_up, restored};
 use super::verify::assert_clean;
 use super::*;
@@ -215,8 +215,8 @@ async fn verifying_names_answers_that_are_damaged_and_keys_that_lead_nowhere() {
         found.problems.iter().map(|problem| (problem.kind.as_str(), problem.count)).collect();
     assert_eq!(kinds, [("damagedAnswer", 1), ("loosePart", 3), ("danglingIdempotencyKey", 1)]);
     let id = tree.scan_prefix([b'i']).keys().nth(1).unwrap().unwrap();
-    let at = keys::place_of_answer(&answers[1]).unwrap();
-    assert_eq!(tree.get(&id).unwrap().unwrap(), keys::answer_place_bytes(at));
+    let at = answer_keys::place_of_answer(&answers[1]).unwrap();
+    assert_eq!(tree.get(&id).unwrap().unwrap(), answer_keys::place_bytes(at));
     let damaged = history.remembered(Uuid::from_u128(1), after(0, 1)).await.unwrap_err();
     assert_eq!(damaged.code(), ErrorCode::StoreFailed);
     history.forget(key(flow, "s1")).await.unwrap();

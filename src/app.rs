@@ -25,6 +25,7 @@ use crate::http::limits::Limits as RateLimits;
 use crate::http::state::{AppState, StreamLimits};
 use crate::http::{passage, routes};
 use crate::retention;
+use crate::running_keys::RunningKeys;
 use crate::services::NodeServices;
 use crate::stop::Patience;
 use crate::store::{Store, StoreOptions};
@@ -104,6 +105,7 @@ impl Application {
             },
             metrics: Arc::default(),
             metrics_are_public: args.metrics_public,
+            running_keys: RunningKeys::default(),
             drain: Arc::new(Drain::default()),
             limits: RateLimits::new(args.proxies.into()),
             public_origins: args.cors_origins.clone(),

@@ -9,6 +9,7 @@
 //! - [`retention`]: deletes what is older than its chatflow keeps
 //! - [`upserts`]: the jobs that fill vector stores
 //! - [`metrics`]: what is counted while the server works
+//! - [`running_keys`]: which `Idempotency-Key`s run at this moment
 //! - [`drain`]: who is still in a server that is about to leave; [`stop`]: how it leaves
 //! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
 
@@ -21,6 +22,7 @@ pub mod flow;
 pub mod http;
 pub mod metrics;
 pub mod retention;
+pub mod running_keys;
 pub mod services;
 pub mod stop;
 pub mod store;

@@ -1,5 +1,6 @@
 //! Deletes messages that are older than their chatflow keeps them: at the
-//! start of a server and once a day.
+//! start of a server and once a day. And every hour the answers that were kept
+//! for repetitions of their requests.
 
 use std::time::Duration;
 
@@ -9,13 +10,24 @@ use crate::flow::keeping::Keeping;
 use crate::http::state::AppState;
 use crate::store::StoreError;
 
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
+const HOURS_A_DAY: u32 = 24;
 
 /// Runs for as long as the server.
 pub async fn run(state: actix_web::web::Data<AppState>) {
     loop {
         apply(&state, Timestamp::now()).await;
-        tokio::time::sleep(A_DAY).await;
+        for _ in 0..HOURS_A_DAY {
+            forget_old_answers(&state, Timestamp::now()).await;
+            tokio::time::sleep(AN_HOUR).await;
+        }
+    }
+}
+
+/// Deletes the answers that no repetition gets any more at `now`.
+async fn forget_old_answers(state: &AppState, now: Timestamp) {
+    if let Err(error) = state.store.history().forget_old_answers(now).await {
+        tracing::warn!("remembered answers that are too old are not deleted: {error}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the actors ask of the world. The server implements these traits; the
 //! actors know neither HTTP nor sled nor a node.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
 use parlor_schemas::{
-    ChatId, Fault, NewTurn, SessionKey, Turn, TurnReply, UpsertProgress, UpsertReply,
+    ChatId, Fault, NewTurn, Remembered, SessionKey, Turn, TurnReply, UpsertProgress, UpsertReply,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,11 @@ pub trait TurnRunner: Send {
 pub struct TurnOutcome {
     /// The record to store, or `None` where the chatflow stores no messages.
     pub record: Option<NewTurn>,
+    /// What repetitions of the request are answered with, stored with the record.
+    pub remembered: Option<Remembered>,
+    /// What the runner holds until the turn is stored or lost: dropped then,
+    /// before the caller hears of either.
+    pub held: Option<Box<dyn Any + Send>>,
     /// The caller's answer, sent once the record is on disk.
     pub reply: TurnReply,
 }
@@ -116,4 +122,8 @@ pub struct Append {
     pub epoch: u64,
     /// The turn.
     pub turn: Arc<Turn>,
+    /// What repetitions of its request are answered with: stored with the turn
+    /// or not at all. A key that has an answer already is a
+    /// [`parlor_schemas::ErrorCode::Conflict`].
+    pub remembered: Option<Remembered>,
 }

@@ -105,18 +105,20 @@ async fn commit(
     mut memory: SessionMemory,
     outcome: TurnOutcome,
 ) -> (Option<SessionMemory>, Result<TurnReply, Fault>) {
-    let Some(record) = outcome.record else { return (Some(memory), Ok(outcome.reply)) };
+    let TurnOutcome { record, remembered, held: _held, reply } = outcome;
+    let Some(record) = record else { return (Some(memory), Ok(reply)) };
     let turn = Arc::new(Turn::whole(memory.next_seq, record));
     let append = Append {
         key: env.key.clone(),
         seq: memory.next_seq,
         epoch: memory.epoch,
         turn: turn.clone(),
+        remembered,
     };
     match env.store.append(append).await {
         Ok(()) => {
             memory.push(turn);
-            (Some(memory), Ok(outcome.reply))
+            (Some(memory), Ok(reply))
         }
         // What the store holds now is for the store to say.
         Err(fault) => (None, Err(fault)),

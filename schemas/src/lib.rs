@@ -19,6 +19,7 @@
 //! - [`access`]: what keys open, and credentials
 //! - [`api_key`]: what is stored of an API key
 //! - [`feedback`]: what people say about answers, and their contact data
+//! - [`repetition`]: a request that may come again under its `Idempotency-Key`
 //! - [`upsert`]: how far an upsert is, and what it did
 //! - [`variable`]: what `{{$vars.name}}` means in a flow
 
@@ -33,6 +34,7 @@ pub mod flow_file;
 pub mod ids;
 pub mod message_filter;
 pub mod prediction;
+pub mod repetition;
 pub mod time;
 pub mod trace;
 pub mod turn;
@@ -48,11 +50,11 @@ pub use event::StreamEvent;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use message_filter::MessageFilter;
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
+pub use repetition::{Remembered, Repetition};
 pub use time::Timestamp;
 pub use trace::TraceId;
 pub use turn::{Halves, NewTurn, Turn, TurnReply, Usage};
 pub use upsert::{
-    JobError, Repetition, UnreadFile, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply,
-    UpsertState,
+    JobError, UnreadFile, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply, UpsertState,
 };
 pub use variable::{Variable, VariableType};

@@ -197,9 +197,17 @@ fn as_json_text<S: serde::Serializer>(
     serializer.serialize_str(&Value::from(prompts.as_deref().unwrap_or_default()).to_string())
 }
 
+/// Reads what [`as_json_text`] wrote.
+fn from_json_text<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    serde_json::from_str(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
 /// What the caller of a committed turn gets: the ending node's result, then
 /// the keys that Flowise adds, in its order.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TurnReply {
     /// Keys of the ending node's result: `text`, or `json`, and more.
     #[serde(flatten)]
@@ -216,6 +224,8 @@ pub struct TurnReply {
     #[serde(
         rename = "followUpPrompts",
         serialize_with = "as_json_text",
+        deserialize_with = "from_json_text",
+        default,
         skip_serializing_if = "Option::is_none"
     )]
     pub follow_up_prompts: Option<String>,
@@ -226,12 +236,44 @@ pub struct TurnReply {
     #[serde(rename = "sessionId")]
     pub session_id: String,
     /// Label of the memory node, absent without one.
-    #[serde(rename = "memoryType", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "memoryType", default, skip_serializing_if = "String::is_empty")]
     pub memory_type: String,
     /// Tokens that the turn cost: an addition to Flowise's reply.
-    #[serde(skip_serializing_if = "Usage::is_empty")]
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
     /// Where to find the request again: an addition too.
     #[serde(rename = "traceId")]
     pub trace_id: TraceId,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_reads_back_from_the_text_that_was_sent() {
+        let mut reply = TurnReply {
+            result: Map::from_iter([
+                ("text".to_owned(), json!("an \u{1f98a}")),
+                ("sourceDocuments".to_owned(), json!([{"pageContent": "p", "metadata": {}}])),
+            ]),
+            question: "q".into(),
+            chat_id: ChatId::parse("c").unwrap(),
+            chat_message_id: Uuid::from_u128(7),
+            follow_up_prompts: Some(r#"["a \"b\""]"#.into()),
+            is_stream_valid: true,
+            session_id: "s".into(),
+            memory_type: "Buffer Memory".into(),
+            usage: Usage { input_tokens: 1, output_tokens: 2 },
+            trace_id: TraceId::random(),
+        };
+        let read = |text: &str| serde_json::from_str::<TurnReply>(text).unwrap();
+        assert_eq!(read(&json!(reply).to_string()), reply);
+        // What is empty is not sent.
+        (reply.follow_up_prompts, reply.memory_type) = (None, String::new());
+        reply.usage = Usage::default();
+        assert_eq!(read(&json!(reply).to_string()), reply);
+    }
 }

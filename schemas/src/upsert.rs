@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::error::ErrorCode;
 use crate::ids::{ChatId, ChatflowId};
+use crate::repetition::Repetition;
 use crate::time::Timestamp;
 
 /// Where an upsert is.
@@ -180,15 +181,6 @@ pub struct JobError {
     pub code: ErrorCode,
     /// What is wrong and what to do about it.
     pub message: String,
-}
-
-/// What a repetition of a request is recognized by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Repetition {
-    /// Made of the chatflow and its `Idempotency-Key`; the key itself is not kept.
-    pub key: Uuid,
-    /// SHA-256 of all that the body says, hex.
-    pub body: String,
 }
 
 /// A row of `/api/v1/upsert-history`.

@@ -1,6 +1,7 @@
 //! One turn of a plan: binds the request, builds what it touches, runs the
 //! ending node.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
-    ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, SessionKey, Timestamp, TraceId,
-    TurnReply,
+    ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, Remembered, Repetition, SessionKey,
+    Timestamp, TraceId, TurnReply,
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use super::plan::{Plan, PlanInput};
 use super::speech::{self, Speech};
 use super::transcript::StoredTranscript;
 use super::uploads::{self, TurnUploads};
+use crate::running_keys::RunningKey;
 use crate::store::History;
 
 /// A request bound to a plan, ready for its session's actor.
@@ -59,6 +61,8 @@ pub struct BoundTurn {
     pub asked_at: Timestamp,
     /// The request's id in logs and traces.
     pub trace_id: TraceId,
+    /// The request's `Idempotency-Key`, held until its turn is over.
+    pub repetition: Option<RunningKey>,
     /// Where events go; closed for an answer in one piece.
     pub events: EventSink,
     /// Where older turns are read.
@@ -100,7 +104,7 @@ impl TurnRunner for BoundTurn {
             if self.stores {
                 received.keep().await?;
             }
-            let mut outcome = self.outcome(output, prompts, &ctx, stream);
+            let mut outcome = self.outcome(output, prompts, &ctx, stream)?;
             if let Some(record) = &mut outcome.record {
                 record.file_uploads = received.row;
             }
@@ -174,7 +178,7 @@ impl BoundTurn {
         prompts: Option<String>,
         ctx: &TurnCtx,
         streamed: bool,
-    ) -> TurnOutcome {
+    ) -> Result<TurnOutcome, Fault> {
         let answer_id = Uuid::new_v4();
         let usage = ctx.meter.total();
         let columns = ["sourceDocuments", "usedTools", "artifacts", "fileAnnotations"];
@@ -211,6 +215,16 @@ impl BoundTurn {
             usage,
             trace_id: self.trace_id,
         };
-        TurnOutcome { record: self.stores.then_some(record), reply }
+        let repetition = self.repetition.as_ref().filter(|_| self.stores);
+        let remembered = repetition.map(|key| remembered(key.repetition(), &reply)).transpose()?;
+        let held = self.repetition.map(|key| Box::new(key) as Box<dyn Any + Send>);
+        Ok(TurnOutcome { record: self.stores.then_some(record), remembered, held, reply })
     }
+}
+
+fn remembered(repetition: &Repetition, reply: &TurnReply) -> Result<Remembered, Fault> {
+    let reply = serde_json::to_vec(reply).map_err(|_| {
+        Fault::new(ErrorCode::Internal, "the answer cannot be written as JSON; nothing was stored")
+    })?;
+    Ok(Remembered { repetition: repetition.clone(), reply })
 }

@@ -10,6 +10,8 @@
 //!   [`form`]: fields of forms as JSON
 //! - [`state`]: what handlers share
 //! - [`passage`]: what every request and answer passes; [`ticket`]: a turn from door to door
+//! - [`idempotency`]: requests that come again under their `Idempotency-Key`;
+//!   [`replay`]: predictions among them
 //! - [`listing`]: rows in order of date, page by page
 //! - [`openapi`]: the description of the whole API
 //! - then one file per API
@@ -32,6 +34,7 @@ pub mod files;
 pub mod form;
 pub mod gate;
 pub mod icons;
+pub mod idempotency;
 pub mod key_fields;
 pub mod key_import;
 pub mod leads;
@@ -47,6 +50,7 @@ pub mod origins;
 pub mod passage;
 pub mod prediction;
 pub mod probes;
+pub mod replay;
 pub mod routes;
 pub mod row_import;
 pub mod runtime;

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::idempotency::IdempotencyKey;
 use super::multipart;
+use super::replay::{self, Claim};
 use super::sse;
 use super::state::AppState;
 use super::ticket::Ticket;
@@ -24,6 +26,7 @@ use crate::flow::overrides;
 use crate::flow::plan::Plan;
 use crate::flow::run::BoundTurn;
 use crate::flow::uploads::{FormFile, TurnUploads};
+use crate::running_keys::RunningKey;
 
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
@@ -84,11 +87,24 @@ pub struct Said {
 
 /// Answers a question from outside.
 ///
+/// An `Idempotency-Key` (1 to 255 visible ASCII characters, best a UUID) makes sure that
+/// a request which is sent again, after a broken connection say, is answered and stored
+/// once: for 24 hours its repetitions get the same answer, with the header
+/// `Idempotent-Replayed: true`, also after a restart. With another body the key is
+/// refused (422); while the first request runs it is 409 with `Retry-After`. A key is
+/// free again when its turn failed, was aborted or is deleted. A chatflow with
+/// `storeMessages: false` keeps no answer, so that there only requests at the same time
+/// are held apart.
+///
 /// # Errors
 /// See the table in [`super::error`].
 #[utoipa::path(
     post, path = "/api/v1/prediction/{id}", tag = "Predictions",
-    params(("id" = ChatflowId, Path, description = "The chatflow")),
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Marks repetitions of this request: they get its answer"),
+    ),
     request_body = Prediction,
     responses((status = 200, description = "The answer, whole or as a stream", content(
         (TurnReply = "application/json"), (SseEvent = "text/event-stream")
@@ -109,7 +125,11 @@ pub async fn external(
 /// See the table in [`super::error`].
 #[utoipa::path(
     post, path = "/api/v1/internal-prediction/{id}", tag = "Predictions",
-    params(("id" = parlor_schemas::ChatflowId, Path, description = "The chatflow")),
+    params(
+        ("id" = ChatflowId, Path, description = "The chatflow"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Marks repetitions of this request: they get its answer"),
+    ),
     request_body = Prediction,
     responses(
         (status = 200, description = "The answer, whole or as a stream", content(
@@ -134,30 +154,56 @@ async fn predict(
     door: ChatType,
 ) -> Result<HttpResponse, ApiError> {
     let mut ticket = Ticket::take(&state)?;
-    let (events, turn) = match hand_over(request, &id, payload, &state, door).await {
-        Ok(handed_over) => handed_over,
-        Err(error) => return Err(ticket.refused(error)),
-    };
-    match events {
-        Some(events) => sse::respond(events, turn, ticket, state.streams.heartbeat).await,
-        None => Ok(HttpResponse::Ok().json(ticket.ended(turn.await)?)),
+    match hand_over(request, &id, payload, &state, door).await {
+        Ok(Handed::Streamed(events, turn)) => {
+            sse::respond(events, turn, ticket, state.streams.heartbeat).await
+        }
+        Ok(Handed::Whole(turn)) => Ok(HttpResponse::Ok().json(ticket.ended(turn.await)?)),
+        Ok(Handed::Repeated { reply, as_stream }) => {
+            ticket.replayed();
+            replay::respond(reply, as_stream)
+        }
+        Err(error) => Err(ticket.refused(error)),
     }
 }
 
-/// Binds the request to its plan and gives it to its session: the events of
-/// its stream, where it streams, and the turn.
+/// What became of a request.
+enum Handed {
+    /// It runs, and these are the events of its stream.
+    Streamed(mpsc::Receiver<StreamEvent>, PendingTurn),
+    /// It runs, and is answered in one piece.
+    Whole(PendingTurn),
+    /// It repeats one that is answered: the JSON of that answer.
+    Repeated { reply: Vec<u8>, as_stream: bool },
+}
+
+/// Binds the request to its plan and gives it to its session, unless it
+/// repeats one that is answered.
 async fn hand_over(
     request: HttpRequest,
     id: &str,
     payload: web::Payload,
     state: &AppState,
     door: ChatType,
-) -> Result<(Option<mpsc::Receiver<StreamEvent>>, PendingTurn), ApiError> {
+) -> Result<Handed, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(id).map_err(|_| ApiError(not_found("with that id")))?;
+    let key = IdempotencyKey::of(&request)?;
     let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
-    let prediction = PredictionRequest::from_json(incoming.body)?;
     let flow = state.flows.get(id)?;
+    let repetition = key.map(|key| replay::repetition(&key, id, door, &incoming));
+    let claim = match repetition {
+        Some(repetition) => replay::claim(state, &repetition).await?,
+        None => Claim::NoKey,
+    };
+    let prediction = PredictionRequest::from_json(incoming.body)?;
+    let repetition = match claim {
+        Claim::Answered(reply) => {
+            return Ok(Handed::Repeated { reply, as_stream: prediction.streaming });
+        }
+        Claim::New(key) => Some(key),
+        Claim::NoKey => None,
+    };
     let plan = flow.plan.clone()?;
     let streams = prediction.streaming && plan.can_stream;
     let (events, receiver) = if streams {
@@ -166,17 +212,22 @@ async fn hand_over(
     } else {
         (EventSink::none(), None)
     };
-    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
+    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door, repetition };
     let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
-    Ok((receiver, pending))
+    Ok(match receiver {
+        Some(events) => Handed::Streamed(events, pending),
+        None => Handed::Whole(pending),
+    })
 }
 
-/// When and through which door a request came, and its id in logs and traces.
+/// When and through which door a request came, its id in logs and traces, and
+/// the `Idempotency-Key` that it holds.
 struct Arrival {
     door: ChatType,
     asked_at: Timestamp,
     trace_id: TraceId,
+    repetition: Option<RunningKey>,
 }
 
 /// The caller's trace, where it takes part in one, else a new one.
@@ -217,6 +268,7 @@ fn bind(
         stores: flow.stores,
         asked_at: arrival.asked_at,
         trace_id: arrival.trace_id,
+        repetition: arrival.repetition,
         events,
         store: state.store.history().clone(),
         services: state.services.clone(),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use parlor_actors::PendingTurn;
@@ -44,13 +44,36 @@ pub async fn respond(
     ticket.opened();
     let request = RequestId::current();
     let body = Body { first, events, ending, heartbeat, ticket, request };
-    let stream = HttpResponse::Ok()
+    Ok(head().streaming(body.into_stream()))
+}
+
+/// The head of a stream.
+pub(super) fn head() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONNECTION, "keep-alive"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body.into_stream());
-    Ok(stream)
+        .insert_header(("X-Accel-Buffering", "no"));
+    response
+}
+
+/// A streamed answer that is known as a whole: its text is one token, and what
+/// came with it follows in the usual order.
+pub(super) fn whole(reply: &TurnReply) -> Vec<u8> {
+    let text = reply.result.get("text").and_then(Value::as_str).unwrap_or_default();
+    let mut events = vec![StreamEvent::Start(text.to_owned())];
+    if !text.is_empty() {
+        events.push(StreamEvent::Token(text.to_owned()));
+    }
+    let found = |name: &str| reply.result.get(name).cloned();
+    events.extend(found("sourceDocuments").map(StreamEvent::SourceDocuments));
+    events.extend(found("usedTools").map(StreamEvent::UsedTools));
+    events.extend(found("artifacts").map(StreamEvent::Artifacts));
+    events.extend([StreamEvent::Metadata(metadata(reply)), StreamEvent::End(Done)]);
+    let mut out = Vec::new();
+    events.iter().for_each(|event| event.write_to(&mut out));
+    out
 }
 
 struct Body {

@@ -15,6 +15,7 @@ use super::origins::Origins;
 use crate::drain::Drain;
 use crate::flow::cache::FlowCache;
 use crate::metrics::Metrics;
+use crate::running_keys::RunningKeys;
 use crate::store::{Store, StoreError};
 use crate::upserts::Upserts;
 
@@ -47,6 +48,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Whether anybody may read the metrics.
     pub metrics_are_public: bool,
+    /// The `Idempotency-Key`s whose first request still runs.
+    pub running_keys: RunningKeys,
     /// Whether requests are still taken.
     pub drain: Arc<Drain>,
     /// How often who may call.

@@ -56,6 +56,11 @@ impl Ticket {
         self.streams = true;
     }
 
+    /// Notes that the answer is one that was given before: no turn ran.
+    pub fn replayed(&mut self) {
+        self.is_over = true;
+    }
+
     /// Notes that the stream has an event; the first one counts.
     pub fn began(&mut self) {
         if std::mem::replace(&mut self.has_begun, true) {

@@ -21,7 +21,7 @@ pub const BACKUP_FORMAT: u32 = 1;
 /// Name of the manifest: a folder without it holds no finished backup.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Longest line: a record of 32 MiB in base64, and room for its names.
+/// Longest line: a record of 32 MiB, or one with its answer, in base64, and room for its names.
 const MAX_LINE_BYTES: u64 = 48 * 1024 * 1024;
 
 /// One line of a backup. Bytes are base64.
@@ -56,6 +56,9 @@ pub enum Line {
         seq: u64,
         /// The record.
         record: String,
+        /// The answer that is remembered for its `Idempotency-Key`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
     },
     /// An uploaded file begins; pieces follow.
     Blob {
@@ -125,11 +128,12 @@ impl From<BackupItem> for Line {
             BackupItem::Row { tree, key, value } => {
                 Self::Row { tree, key: STANDARD.encode(key), value: STANDARD.encode(value) }
             }
-            BackupItem::Turn { key, seq, record } => Self::Turn {
+            BackupItem::Turn { key, seq, record, answer } => Self::Turn {
                 chatflow: key.chatflow,
                 session: key.session,
                 seq,
                 record: STANDARD.encode(record),
+                answer: answer.map(|bytes| STANDARD.encode(bytes)),
             },
         }
     }
@@ -144,10 +148,11 @@ impl Line {
                 key: STANDARD.decode(key).ok()?,
                 value: STANDARD.decode(value).ok()?,
             }),
-            Self::Turn { chatflow, session, seq, record } => Some(BackupItem::Turn {
+            Self::Turn { chatflow, session, seq, record, answer } => Some(BackupItem::Turn {
                 key: SessionKey { chatflow, session },
                 seq,
                 record: STANDARD.decode(record).ok()?,
+                answer: answer.map(|text| STANDARD.decode(text)).transpose().ok()?,
             }),
             _ => None,
         }
@@ -258,7 +263,8 @@ mod tests {
         };
         let items = [
             BackupItem::Row { tree: "t".into(), key: vec![0, 255], value: vec![] },
-            BackupItem::Turn { key, seq: 7, record: vec![1, 2, 3] },
+            BackupItem::Turn { key: key.clone(), seq: 7, record: vec![1, 2, 3], answer: None },
+            BackupItem::Turn { key, seq: 8, record: vec![], answer: Some(vec![0, 255]) },
         ];
         for item in items {
             let text = serde_json::to_string(&Line::from(item.clone())).unwrap();

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use parlor_schemas::SessionKey;
+use parlor_schemas::{SessionKey, Timestamp};
 
+use super::answers;
 use super::error::StoreError;
 use super::export::{first, walk};
 use super::history::History;
@@ -40,6 +41,8 @@ pub enum BackupItem {
         seq: u64,
         /// The record's bytes, whose checksum was right.
         record: Vec<u8>,
+        /// The bytes of the answer that is remembered for its `Idempotency-Key`.
+        answer: Option<Vec<u8>>,
     },
 }
 
@@ -100,7 +103,7 @@ impl Backup {
 type Page = (Vec<BackupItem>, u64, Option<TurnPlace>);
 
 fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page, StoreError> {
-    let tree = history.tree()?;
+    let (tree, now) = (history.tree()?, Timestamp::now());
     let (mut items, mut n_damaged) = (Vec::new(), 0);
     let is_kept =
         |ordinal: u64, key: &SessionKey| !history.deletions.is_buried(&key.chatflow, ordinal);
@@ -112,8 +115,9 @@ fn page(history: &History, mark: &Mark, at: TurnPlace, last: u64) -> Result<Page
         match record(&tree, place, head) {
             Ok(None) => {}
             Ok(Some(record)) => {
-                let n_bytes = record.len();
-                items.push(BackupItem::Turn { key: key.clone(), seq: place.seq, record });
+                let answer = answers::of_turn(&tree, place, &record, now)?;
+                let n_bytes = record.len() + answer.as_ref().map_or(0, Vec::len);
+                items.push(BackupItem::Turn { key: key.clone(), seq: place.seq, record, answer });
                 return Ok(n_bytes);
             }
             Err(StoreError::DamagedRecord { .. }) => n_damaged += 1,

@@ -210,8 +210,8 @@ impl Committer {
                 self.purges.push_back((Purge::new(chatflow, filter), reply));
                 return Ok(());
             }
-            // Both look at the tree, where the jobs before them must be found.
-            Job::Import(_) | Job::Mark(_) => {
+            // All look at the tree, where the jobs before them must be found.
+            Job::Import(_) | Job::Mark(_) | Job::ForgetAnswers(_) => {
                 self.write(tree, std::mem::take(changes))?;
                 return self.apply_whole(tree, &job, reply, group);
             }

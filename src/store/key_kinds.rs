@@ -4,6 +4,7 @@
 use parlor_schemas::{ChatflowId, SessionId, SessionKey};
 use uuid::Uuid;
 
+use super::answer_keys::{ANSWER, ANSWER_PART, IDEMPOTENCY};
 use super::keys::{
     CHAT, DATE, GRAVE, MESSAGE, NEXT_ORDINAL, OWNER, PART, SESSION, TURN, TurnPlace, number, place,
 };
@@ -25,6 +26,9 @@ pub(super) enum KeyKind {
     Message,
     Chat,
     Grave,
+    Idempotency,
+    Answer,
+    AnswerPart,
     Counter,
 }
 
@@ -38,6 +42,9 @@ pub(super) fn kind_of(key: &[u8]) -> Option<KeyKind> {
         MESSAGE => KeyKind::Message,
         CHAT => KeyKind::Chat,
         GRAVE => KeyKind::Grave,
+        IDEMPOTENCY => KeyKind::Idempotency,
+        ANSWER => KeyKind::Answer,
+        ANSWER_PART => KeyKind::AnswerPart,
         _ if key == NEXT_ORDINAL => KeyKind::Counter,
         _ => return None,
     })

@@ -11,6 +11,9 @@
 //! | `m` message id(16) | ordinal(8) seq(8) role(1) | one message by id |
 //! | `c` chatflow(16) len(2) chat id, ordinal(8) | nothing | the conversations of a chat id |
 //! | `x` chatflow(16) kind(1) ordinal(8) | nothing | what is deleted but not yet swept |
+//! | `i` hash of a key(16) | time(8) ordinal(8) seq(8) | the turn that an `Idempotency-Key` got |
+//! | `a` time(8) ordinal(8) seq(8) | head of an answer | what its repetitions get; the oldest |
+//! | `b` time(8) ordinal(8) seq(8) part(2) | rest of a long answer | |
 //! | `n` | ordinal(8) | first ordinal that was never given away |
 //!
 //! An *ordinal* stands for a conversation: 8 bytes instead of a session id of
@@ -38,7 +41,7 @@ pub(super) const NEXT_ORDINAL: &[u8] = b"n";
 const SESSION_VALUE_VERSION: u8 = 1;
 
 /// A turn's place in the whole store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(super) struct TurnPlace {
     pub ordinal: u64,
     pub seq: u64,
@@ -146,13 +149,10 @@ pub(super) fn place_of_date(key: &[u8]) -> Option<DatePlace> {
 pub(super) fn place_of_date_bytes(bytes: &[u8]) -> Option<DatePlace> {
     let (time, rest) = bytes.split_first_chunk::<8>()?;
     let (turn, role) = rest.split_at_checked(16)?;
-    let millis = (u64::from_be_bytes(*time) ^ (1 << 63)).cast_signed();
     match role {
-        [role @ (0 | 1)] => Some(DatePlace {
-            time: Timestamp::from_millis(millis),
-            turn: place(turn)?,
-            role: *role,
-        }),
+        [role @ (0 | 1)] => {
+            Some(DatePlace { time: time_of_bytes(*time), turn: place(turn)?, role: *role })
+        }
         _ => None,
     }
 }
@@ -222,6 +222,10 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
 
 pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
     (time.millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+pub(super) fn time_of_bytes(bytes: [u8; 8]) -> Timestamp {
+    Timestamp::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
 pub(super) fn place(bytes: &[u8]) -> Option<TurnPlace> {

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parlor_actors::ports::Append;
-use parlor_schemas::{ChatId, ChatflowId, Halves, NewTurn, SessionKey};
+use parlor_schemas::{ChatId, ChatflowId, Halves, NewTurn, Remembered, SessionKey};
 
+use super::answer_keys::AnswerPlace;
+use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, Grave, TurnPlace};
@@ -65,13 +67,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the turn does not follow the last one or
-    /// its conversation was deleted meanwhile.
+    /// its conversation was deleted meanwhile, or its `Idempotency-Key` has an
+    /// answer.
     pub fn plan_append(
         &mut self,
         tree: &sled::Tree,
         append: &Append,
     ) -> Result<(Changes, TurnPlace), StoreError> {
-        let Append { key, seq, epoch, turn } = append;
+        let Append { key, seq, epoch, turn, remembered } = append;
         if *epoch != self.deletions.epoch(&key.chatflow) {
             return Err(StoreError::Conflict("the conversation was deleted while the turn ran"));
         }
@@ -79,7 +82,14 @@ impl Ledger {
         if *seq != known.as_ref().map_or(0, |known| known.next_seq) || turn.seq != *seq {
             return Err(StoreError::Conflict("the turn does not follow the last stored one"));
         }
-        self.add(key, known, Halves::BOTH, &turn.body)
+        let time = turn.body.answered_at;
+        if let Some(Remembered { repetition, .. }) = remembered
+            && answers::holder(tree, &self.deletions, repetition.key, time)?.is_some()
+        {
+            let why = "a turn with this Idempotency-Key was stored meanwhile; send it again";
+            return Err(StoreError::Conflict(why));
+        }
+        self.add(key, known, Halves::BOTH, &turn.body, remembered.as_ref())
     }
 
     /// Plans a turn behind the last one of its conversation, whichever that is.
@@ -91,7 +101,7 @@ impl Ledger {
         body: &NewTurn,
     ) -> Result<(Changes, TurnPlace), StoreError> {
         let known = self.known(tree, key)?;
-        self.add(key, known, halves, body)
+        self.add(key, known, halves, body, None)
     }
 
     fn add(
@@ -100,11 +110,15 @@ impl Ledger {
         known: Option<Known>,
         halves: Halves,
         body: &NewTurn,
+        remembered: Option<&Remembered>,
     ) -> Result<(Changes, TurnPlace), StoreError> {
         let is_new = known.is_none();
         let known = known.unwrap_or(Known { ordinal: self.next_ordinal, next_seq: 0, chat: None });
         let place = TurnPlace { ordinal: known.ordinal, seq: known.next_seq };
         let mut changes = rows::added(&key.chatflow, place, halves, body)?;
+        if let Some(remembered) = remembered {
+            changes.extend(answers::added(AnswerPlace::of(place, body), remembered)?);
+        }
         let chat = &body.chat_id;
         if known.chat.as_ref() != Some(chat) {
             changes.push((keys::chat(&key.chatflow, chat, place.ordinal), Some(Vec::new())));

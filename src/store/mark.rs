@@ -80,6 +80,7 @@ impl Committer {
     ) -> Result<(), StoreError> {
         let answer = match job {
             Job::Import(turns) => self.import(tree, turns, &mut group.appended)?,
+            Job::ForgetAnswers(up_to) => self.forget_answers(tree, *up_to)?,
             Job::Mark(mark) => self.mark(mark).map(|()| 0),
             _ => Ok(0),
         };

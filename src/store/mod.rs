@@ -12,6 +12,7 @@
 //!   and its sync
 //! - `keys`, `key_kinds`, `parcel`, `record`, `rows`: how a turn lies on disk
 //! - `queue`, `commit`, `planning`, `recovery`, `ledger`: the writer, its jobs and what it knows
+//! - `answers`, `answer_keys`: what repetitions of a request with an `Idempotency-Key` get
 //! - `deletions`, `sweep`: what is deleted and how it is swept
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `export`, `intake`: conversations going out and coming in
@@ -24,6 +25,8 @@
 //! - `indexed`, `listings`: rows in great numbers, under [`Feedbacks`], [`Leads`],
 //!   [`UpsertJobs`] and [`UpsertHistory`]; [`ChunkLedger`]: which chunks upserts wrote
 
+mod answer_keys;
+mod answers;
 mod api_keys;
 pub mod archive;
 mod backup;

@@ -51,6 +51,11 @@ pub(super) fn n_parts(head: &[u8]) -> u16 {
     head.get(5..HEADER_BYTES).and_then(|n| n.try_into().ok()).map_or(0, u16::from_be_bytes)
 }
 
+/// What of its payload a head holds; `None` where it is no head. Unchecked.
+pub(super) fn beginning(head: &[u8]) -> Option<&[u8]> {
+    head.get(HEADER_BYTES..)
+}
+
 /// Puts a payload together again and checks it. `part` fetches a further part.
 ///
 /// # Errors

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use parlor_schemas::{ChatId, ChatflowId, Halves, MessageFilter, NewTurn, SessionKey};
 
+use super::answer_keys::AnswerPlace;
+use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, TurnPlace};
@@ -99,6 +101,7 @@ impl Purge {
         self.touched.entry(place.ordinal).or_default().insert(chat);
         changes.extend(rows::unindexed(&self.chatflow, place, &record.body, lost));
         changes.extend(rows::removed_record(place, &head));
+        changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
         let left = without(record, lost);
         let is_end = rows::last_seq(tree, place.ordinal)? == Some(place.seq);
         if left.halves != Halves::NONE || is_end {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parlor_actors::ports::Append;
-use parlor_schemas::{ChatflowId, MessageFilter, SessionKey};
+use parlor_schemas::{ChatflowId, MessageFilter, SessionKey, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::StoreError;
@@ -27,6 +27,9 @@ pub(super) enum Job {
     ForgetChatflow(ChatflowId),
     /// Delete the messages of a chatflow that are meant. Answers their number.
     ForgetMessages(ChatflowId, MessageFilter),
+    /// Delete a slice of the remembered answers up to a moment. Answers their
+    /// number; 0 when none is left.
+    ForgetAnswers(Timestamp),
     /// Store turns that came from elsewhere, but for messages whose ids are
     /// here already. Answers the number of messages stored.
     Import(Vec<ImportedTurn>),

@@ -101,6 +101,12 @@ pub(super) fn encode(halves: Halves, turn: &NewTurn) -> Result<Vec<u8>, StoreErr
     Ok(bytes)
 }
 
+/// When the turn of a payload was answered.
+pub(super) fn answered_at(payload: &[u8]) -> Option<Timestamp> {
+    let (_, from) = payload.split_at_checked(1 + 16 + 16 + 8)?;
+    from.first_chunk().map(|millis| Timestamp::from_millis(i64::from_be_bytes(*millis)))
+}
+
 /// Reads what [`encode`] wrote.
 ///
 /// # Errors

@@ -10,6 +10,8 @@ use parlor_schemas::SessionKey;
 use uuid::Uuid;
 
 use super::HISTORY;
+use super::answer_keys::AnswerPlace;
+use super::answers;
 use super::commit::{A_SECOND, Committer};
 use super::error::StoreError;
 use super::keys::{self, TurnPlace};
@@ -88,6 +90,7 @@ impl Committer {
         match rows::read(tree, place)? {
             Some(record) if record.body.answer_id == suspect.answer_id => {
                 let mut changes = rows::removed(&key.chatflow, place, &record.body);
+                changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
                 if let Some(head) = tree.get(keys::turn(place)).map_err(StoreError::read)? {
                     changes.extend(rows::removed_record(place, &head));
                 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use parlor_schemas::{Halves, SessionKey};
 
+use super::answer_keys::AnswerPlace;
+use super::answers;
 use super::backup::BackupItem;
 use super::disk::Disk;
 use super::error::{FORMAT, StoreError};
@@ -62,21 +64,37 @@ impl Restore {
                 let tree = self.disk.tree(&tree)?;
                 tree.insert(key, value).map(drop).map_err(StoreError::read)
             }
-            BackupItem::Turn { key, seq, record } => self.put_turn(key, seq, &record),
+            BackupItem::Turn { key, seq, record, answer } => {
+                self.put_turn(key, seq, &record, answer.as_deref())
+            }
         }
     }
 
-    fn put_turn(&mut self, key: SessionKey, seq: u64, record: &[u8]) -> Result<(), StoreError> {
-        let record = record::decode(record).map_err(|why| StoreError::DamagedRecord {
+    fn put_turn(
+        &mut self,
+        key: SessionKey,
+        seq: u64,
+        record: &[u8],
+        answer: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let damaged = |why| StoreError::DamagedRecord {
             what: format!("turn {seq} of session {} in the backup", key.session),
             why,
-        })?;
+        };
+        let record = record::decode(record).map_err(damaged)?;
+        let unreadable = || damaged("its remembered answer cannot be read");
+        let answer =
+            answer.map(|bytes| answers::decode(bytes).ok_or_else(unreadable)).transpose()?;
         let ordinal = match &self.conversation {
             Some((current, ordinal)) if *current == key => *ordinal,
             _ => self.begin_conversation(&key),
         };
         let place = TurnPlace { ordinal, seq };
         self.changes.extend(rows::added(&key.chatflow, place, record.halves, &record.body)?);
+        if let Some(answer) = answer {
+            let at = AnswerPlace::of(place, &record.body);
+            self.changes.extend(answers::added(at, &answer)?);
+        }
         if record.halves != Halves::NONE {
             let chat = keys::chat(&key.chatflow, &record.body.chat_id, ordinal);
             self.changes.push((chat, Some(Vec::new())));

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 use parlor_schemas::ChatflowId;
 
+use super::answer_keys::AnswerPlace;
+use super::answers;
 use super::error::StoreError;
 use super::keys::{self, Grave, TurnPlace};
 use super::rows::{self, Changes};
@@ -121,9 +123,11 @@ impl Sweep {
             Ok(record) => {
                 self.n_messages += record.halves.count();
                 changes.extend(rows::removed(&self.chatflow, place, &record.body));
+                changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
             }
             // What cannot be read is deleted all the same; its index entries
-            // lead nowhere, which every reader takes for absent.
+            // and its remembered answer lead nowhere, which every reader takes
+            // for absent.
             Err(StoreError::DamagedRecord { .. }) => self.n_messages += 2,
             Err(other) => return Err(other),
         }

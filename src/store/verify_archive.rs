@@ -4,6 +4,7 @@ use std::path::Path;
 
 use parlor_schemas::SessionKey;
 
+use super::answers;
 use super::archive::{FileEntry, Line, Manifest};
 use super::backup::BackupItem;
 use super::error::StoreError;
@@ -75,11 +76,15 @@ impl Lines {
                 found.problem("unreadableLine", sentence, file.name.clone());
             }
             Some(BackupItem::Row { .. }) => self.n_rows += 1,
-            Some(BackupItem::Turn { key, seq, record }) => {
+            Some(BackupItem::Turn { key, seq, record, answer }) => {
                 self.n_turns += 1;
                 if record::decode(&record).is_err() {
                     let sentence = "turns cannot be read";
                     found.problem("damagedTurn", sentence, format!("turn {seq}, {}", file.name));
+                }
+                if answer.is_some_and(|bytes| answers::decode(&bytes).is_none()) {
+                    let sentence = "answers that are kept for an Idempotency-Key cannot be read";
+                    found.problem("damagedAnswer", sentence, format!("turn {seq}, {}", file.name));
                 }
                 let is_next = match &self.last {
                     Some((last, last_seq)) if *last == key => *last_seq < seq,

@@ -5,6 +5,8 @@
 
 use parlor_schemas::{Halves, SessionKey, Turn};
 
+use super::answer_keys;
+use super::answers;
 use super::deletions::Deletions;
 use super::error::StoreError;
 use super::key_kinds::{self, KeyKind};
@@ -37,6 +39,10 @@ const LOOSE_OWNER: Wrong =
     ("conversationWithoutSession", "conversations cannot be found by their session");
 const BEHIND: Wrong =
     ("counterBehind", "the counter of conversations is behind, so that two could become one");
+const BAD_ANSWER: Wrong =
+    ("damagedAnswer", "answers that are kept for an Idempotency-Key do not match their checksum");
+const LOOSE_KEY: Wrong =
+    ("danglingIdempotencyKey", "entries of the index by Idempotency-Key lead to no answer");
 const UNKNOWN: Wrong = ("unknownRow", "rows of the history are of no known kind");
 
 const GAP: Wrong =
@@ -142,6 +148,9 @@ impl Look<'_> {
             Some(KeyKind::Message) => one(self.message(key, value)?, LOOSE_ID),
             Some(KeyKind::Chat) => one(self.chat(key)?, LOOSE_CHAT),
             Some(KeyKind::Grave) => one(keys::grave_of(key).map(|_| true), UNKNOWN),
+            Some(KeyKind::Idempotency) => one(self.idempotency(key, value)?, LOOSE_KEY),
+            Some(KeyKind::Answer) => one(self.answer(key)?, BAD_ANSWER),
+            Some(KeyKind::AnswerPart) => one(self.answer_part(key)?, LOOSE_PART),
             Some(KeyKind::Counter) => one(keys::number(value).map(|_| true), UNKNOWN),
             None => vec![UNKNOWN],
         })
@@ -260,6 +269,33 @@ impl Look<'_> {
         Ok(Some(owner.is_some_and(|owner| owner.chatflow == chatflow)))
     }
 
+    fn idempotency(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
+        let (Some(key), Some(at)) =
+            (answer_keys::idempotency_key(key), answer_keys::place_of_bytes(value))
+        else {
+            return Ok(None);
+        };
+        let head = self.tree.get(answer_keys::answer(at)).map_err(StoreError::read)?;
+        Ok(Some(head.is_some_and(|head| answers::key_of_head(&head) == Some(key))))
+    }
+
+    /// Whether an answer is whole. One whose turn is gone is never given, and
+    /// swept when its time is over.
+    fn answer(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
+        let Some(at) = answer_keys::place_of_answer(key) else { return Ok(None) };
+        match answers::read(self.tree, at) {
+            Ok(_) => Ok(Some(true)),
+            Err(StoreError::DamagedRecord { .. }) => Ok(Some(false)),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn answer_part(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
+        let Some((at, part)) = answer_keys::place_of_part(key) else { return Ok(None) };
+        let head = self.tree.get(answer_keys::answer(at)).map_err(StoreError::read)?;
+        Ok(Some(head.is_some_and(|head| part < parcel::n_parts(&head))))
+    }
+
     /// Whether a turn is there and what an index says of it is so. A turn
     /// that is damaged is told of by itself.
     fn leads(
@@ -291,6 +327,7 @@ fn label(kind: Option<KeyKind>) -> &'static str {
         Some(KeyKind::Owner) => "conversations",
         Some(KeyKind::Turn) => "turns",
         Some(KeyKind::Message) => "messages",
+        Some(KeyKind::Answer) => "rememberedAnswers",
         _ => "indexEntries",
     }
 }

@@ -24,8 +24,7 @@ use std::time::Duration;
 
 use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit};
 use parlor_schemas::{
-    ChatId, ChatflowId, ErrorCode, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress,
-    UpsertState,
+    ChatId, ChatflowId, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress, UpsertState,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +124,7 @@ impl Upserts {
             Some(job) if job.repetition.as_ref() == Some(repetition) => {
                 self.inner.join(job).map(Some)
             }
-            Some(_) => Err(key_reused()),
+            Some(_) => Err(Repetition::key_reused()),
         }
     }
 
@@ -233,7 +232,7 @@ impl Inner {
         match self.store.upsert_jobs().claim(job.clone(), now).await? {
             Claim::New => {}
             Claim::Repeated(earlier) => return self.join(*earlier),
-            Claim::KeyTaken => return Err(key_reused()),
+            Claim::KeyTaken => return Err(Repetition::key_reused()),
         }
         let running = RunningJob::new(job.clone(), moments, cancel.clone(), new.outlives_client);
         let drive = drive::Drive {
@@ -295,9 +294,4 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.inner.live().remove(&self.id);
     }
-}
-
-fn key_reused() -> Fault {
-    let message = "this Idempotency-Key came with another body before; send a new key";
-    Fault::new(ErrorCode::KeyReused, message)
 }

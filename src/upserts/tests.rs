@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::{FutureExt, LocalBoxFuture};
 use parlor_actors::{Progress, UpsertRunner};
-use parlor_schemas::{UpsertReply, UpsertState};
+use parlor_schemas::{ErrorCode, UpsertReply, UpsertState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;

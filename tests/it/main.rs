@@ -37,6 +37,8 @@ mod golden_overrides;
 mod harness;
 mod hostile_values;
 mod hostile_wire;
+mod idempotency;
+mod idempotency_kept;
 mod keys;
 mod keys_import;
 mod limits;

@@ -134,7 +134,7 @@ fn outcome(question: &str, answer: &str) -> TurnOutcome {
         usage: Usage::default(),
         trace_id: TraceId::random(),
     };
-    TurnOutcome { record: Some(record), reply }
+    TurnOutcome { record: Some(record), remembered: None, held: None, reply }
 }
 
 /// The chat of all scripted turns, whatever their sessions.

@@ -4,18 +4,13 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
 use parlor_schemas::{ChatflowId, Repetition};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::flow::uploads::FormFile;
 use crate::http::error::ApiError;
+use crate::http::idempotency::{IdempotencyKey, Said};
 
-/// The header that marks repetitions.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The header of preferences (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// Longest key in bytes.
-const MAX_KEY_BYTES: usize = 255;
 
 /// What a caller wants.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,7 +22,7 @@ pub(super) struct Wish {
     /// The progress as a stream.
     pub(super) streams: bool,
     /// The `Idempotency-Key`.
-    key: Option<String>,
+    key: Option<IdempotencyKey>,
 }
 
 impl Wish {
@@ -49,13 +44,12 @@ impl Wish {
             }
         }
         wish.streams = texts(header::ACCEPT).any(|kinds| kinds.contains("text/event-stream"));
-        wish.key = key(request)?;
+        wish.key = IdempotencyKey::of(request)?;
         Ok(wish)
     }
 
     /// What a repetition is recognized by: the chatflow with the key, and all
-    /// that the body says. A form's boundary says nothing, so what it holds is
-    /// compared.
+    /// that the body says.
     pub(super) fn repetition(
         &self,
         chatflow: ChatflowId,
@@ -63,36 +57,9 @@ impl Wish {
         files: &[FormFile],
     ) -> Option<Repetition> {
         let key = self.key.as_ref()?;
-        let key = Sha256::new().chain_update(chatflow.as_bytes()).chain_update(key).finalize();
-        let mut short = [0; 16];
-        short.copy_from_slice(&key[..16]);
-        let mut said = Sha256::new();
-        said.update([u8::from(self.is_lenient)]);
-        let mut add = |piece: &[u8]| {
-            said.update((piece.len() as u64).to_be_bytes());
-            said.update(piece);
-        };
-        add(Value::Object(body.clone()).to_string().as_bytes());
-        for file in files {
-            add(file.name.as_bytes());
-            add(file.mime.as_bytes());
-            add(&file.bytes);
-        }
-        let body = said.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(Repetition { key: Uuid::from_bytes(short), body })
-    }
-}
-
-fn key(request: &HttpRequest) -> Result<Option<String>, ApiError> {
-    let mut values = request.headers().get_all(IDEMPOTENCY_KEY);
-    let Some(first) = values.next() else { return Ok(None) };
-    let text = first.to_str().ok().map(str::trim);
-    let text = text.filter(|text| !text.is_empty() && text.len() <= MAX_KEY_BYTES);
-    match (text, values.next()) {
-        (Some(text), None) => Ok(Some(text.to_owned())),
-        _ => Err(ApiError::bad(format!(
-            "Idempotency-Key must be one text of 1 to {MAX_KEY_BYTES} visible ASCII characters"
-        ))),
+        let body = Value::Object(body.clone()).to_string();
+        let said = Said { wish: u8::from(self.is_lenient), body: &body, files };
+        Some(key.repetition(chatflow.as_bytes(), said))
     }
 }
 
@@ -121,15 +88,6 @@ mod tests {
         }
         assert_eq!(wish(&[("prefer", "handling=strict")]).unwrap(), Wish::default());
         assert!(wish(&[("accept", "text/event-stream, */*")]).unwrap().streams);
-    }
-
-    #[test]
-    fn a_key_is_one_short_text() {
-        let long: &'static str = "x".repeat(256).leak();
-        for bad in [&[("idempotency-key", "")][..], &[("idempotency-key", long)][..]] {
-            assert!(wish(bad).is_err(), "{bad:?}");
-        }
-        assert!(wish(&[("idempotency-key", "a"), ("idempotency-key", "b")]).is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn imported(turns: &[(SessionKey, Turn)]) -> Vec<ImportedTurn> {
 }
 
 /// All items of a backup, with what is written while it is read.
-async fn backed_up(store: &Store, mut between: impl AsyncFnMut()) -> Vec<BackupItem> {
+pub(super) async fn backed_up(store: &Store, mut between: impl AsyncFnMut()) -> Vec<BackupItem> {
     let mut backup = store.history().begin_backup().await.unwrap();
     let mut items = Vec::new();
     between().await;
@@ -42,7 +42,7 @@ async fn backed_up(store: &Store, mut between: impl AsyncFnMut()) -> Vec<BackupI
     items
 }
 
-fn restored(items: Vec<BackupItem>) -> (TempDir, Store) {
+pub(super) fn restored(items: Vec<BackupItem>) -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let mut restore = Restore::begin(&folder.path().join("data")).unwrap();
     items.into_iter().for_each(|item| restore.put(item).unwrap());

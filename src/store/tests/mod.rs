@@ -1,5 +1,6 @@
 //! Stories about the whole store, and what they share.
 
+mod answers;
 mod care;
 mod commit;
 mod deletions;
@@ -62,7 +63,8 @@ pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
 }
 
 pub(super) fn appending(key: &SessionKey, seq: u64, epoch: u64, body: NewTurn) -> Append {
-    Append { key: key.clone(), seq, epoch, turn: Arc::new(Turn::whole(seq, body)) }
+    let turn = Arc::new(Turn::whole(seq, body));
+    Append { key: key.clone(), seq, epoch, turn, remembered: None }
 }
 
 /// Appends a turn as the session's actor would.

@@ -1,18 +1,13 @@
 //! The bounded end of a conversation that a session's actor holds.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use parlor_schemas::Turn;
+use parlor_schemas::{Exchanges, Turn};
 
 use crate::ports::{LoadedSession, SessionTail};
 
-/// The last turns, at most `max_bytes` of them but at least one.
+/// The last turns, as far as they are remembered.
 #[derive(Debug)]
 pub(crate) struct SessionMemory {
-    turns: VecDeque<Arc<Turn>>,
-    weight: usize,
-    max_bytes: usize,
+    turns: Exchanges,
     complete: bool,
     /// Sequence number of the next turn.
     pub(crate) next_seq: u64,
@@ -21,40 +16,37 @@ pub(crate) struct SessionMemory {
 }
 
 impl SessionMemory {
-    /// What the store knows of the session.
+    /// What the store knows of the session, at most `max_bytes` of it but at
+    /// least one turn.
     pub(crate) fn new(loaded: LoadedSession, max_bytes: usize) -> Self {
-        let weight = loaded.tail.turns.iter().map(|turn| turn.weight()).sum();
         let mut memory = Self {
-            turns: loaded.tail.turns.into(),
-            weight,
-            max_bytes,
+            turns: loaded.tail.turns,
             complete: loaded.tail.complete,
             next_seq: loaded.next_seq,
             epoch: loaded.epoch,
         };
-        memory.shrink();
+        memory.shrink(max_bytes);
         memory
     }
 
     /// The turns for a run.
     pub(crate) fn tail(&self) -> SessionTail {
-        SessionTail { turns: self.turns.iter().cloned().collect(), complete: self.complete }
+        SessionTail { turns: self.turns.clone(), complete: self.complete }
     }
 
-    /// Adds a turn that is stored.
-    pub(crate) fn push(&mut self, turn: Arc<Turn>) {
+    /// Adds a turn that is stored, and lets the oldest go that are more than
+    /// `max_bytes`.
+    pub(crate) fn push(&mut self, turn: &Turn, max_bytes: usize) {
         self.next_seq = turn.seq + 1;
-        self.weight += turn.weight();
-        self.turns.push_back(turn);
-        self.shrink();
+        self.turns.push(turn);
+        self.shrink(max_bytes);
     }
 
-    fn shrink(&mut self) {
-        while self.weight > self.max_bytes && self.turns.len() > 1 {
-            if let Some(turn) = self.turns.pop_front() {
-                self.weight -= turn.weight();
-                self.complete = false;
-            }
+    fn shrink(&mut self, max_bytes: usize) {
+        while self.turns.weight() > max_bytes && self.turns.len() > 1 {
+            self.turns = self.turns.skip(1);
+            self.complete = false;
         }
+        self.turns.trim();
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
 use parlor_schemas::{
-    ChatId, Fault, NewTurn, Remembered, SessionKey, Turn, TurnReply, UpsertProgress, UpsertReply,
+    ChatId, Exchanges, Fault, NewTurn, Remembered, SessionKey, Turn, TurnReply, UpsertProgress,
+    UpsertReply,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// The end of a conversation, as far as it is held in memory.
 #[derive(Debug, Clone, Default)]
 pub struct SessionTail {
-    /// Turns in order, oldest first.
-    pub turns: Vec<Arc<Turn>>,
+    /// What is remembered of the turns, oldest first.
+    pub turns: Exchanges,
     /// False when older turns are only in the store.
     pub complete: bool,
 }
@@ -83,7 +84,7 @@ impl Progress {
 /// Where conversations are kept.
 pub trait HistoryStore: Send + Sync + 'static {
     /// The last turns of a session, at most `max_bytes` of them by
-    /// [`Turn::weight`] but at least one, with what the next append needs.
+    /// [`Exchanges::weight`] but at least one, with what the next append needs.
     fn load(
         &self,
         key: SessionKey,

@@ -53,7 +53,6 @@ impl Gauge {
 /// The actor of one conversation.
 pub(crate) struct SessionActor {
     env: StepEnv,
-    max_queue: usize,
     gauge: Rc<Gauge>,
     memory: Option<SessionMemory>,
     queue: VecDeque<Work>,
@@ -76,23 +75,40 @@ impl Actor for SessionActor {
 
 impl SessionActor {
     /// Starts the actor on the current thread.
-    pub(crate) fn begin(env: StepEnv, max_queue: usize, gauge: Rc<Gauge>) -> Addr<Self> {
+    pub(crate) fn begin(env: StepEnv, gauge: Rc<Gauge>) -> Addr<Self> {
         Self::create(|ctx| {
             // A burst lands in the mailbox before the first of it is handled;
             // the actor's own queue is the limit, not this.
-            ctx.set_mailbox_capacity(max_queue + 16);
-            Self { env, max_queue, gauge, memory: None, queue: VecDeque::new(), running: None }
+            ctx.set_mailbox_capacity(env.shard.limits.max_session_queue + 16);
+            Self { env, gauge, memory: None, queue: VecDeque::new(), running: None }
         })
     }
 
-    /// Starts the next piece of work, unless one runs.
+    /// Starts a piece of work, or lets it wait while another one runs. Where
+    /// nothing waits the queue is never touched, so that it takes no memory.
+    fn accept(&mut self, work: Work, ctx: &mut Context<Self>) {
+        if self.running.is_some() {
+            self.queue.push_back(work);
+        } else {
+            self.start(work, ctx);
+        }
+    }
+
+    fn start(&mut self, work: Work, ctx: &mut Context<Self>) {
+        match work {
+            Work::Turn(turn) if turn.cancel.is_cancelled() => self.gauge.end(1),
+            Work::Turn(turn) => self.start_turn(turn, ctx),
+            Work::Forget(forget) => self.start_forget(forget, ctx),
+        }
+    }
+
+    /// Starts the next piece of work that waits; the last one leaves no
+    /// capacity behind.
     fn advance(&mut self, ctx: &mut Context<Self>) {
         while self.running.is_none() {
             match self.queue.pop_front() {
-                None => return,
-                Some(Work::Turn(turn)) if turn.cancel.is_cancelled() => self.gauge.end(1),
-                Some(Work::Turn(turn)) => self.start_turn(turn, ctx),
-                Some(Work::Forget(forget)) => self.start_forget(forget, ctx),
+                Some(work) => self.start(work, ctx),
+                None => return self.queue = VecDeque::new(),
             }
         }
     }
@@ -120,7 +136,7 @@ impl SessionActor {
     fn start_forget(&mut self, forget: ForgetSession, ctx: &mut Context<Self>) {
         self.running = Some(Running::Forget { reply: forget.reply });
         self.memory = None;
-        let deletion = self.env.store.forget(forget.key);
+        let deletion = self.env.shard.store.forget(forget.key);
         ctx.spawn(deletion.into_actor(self).map(|result, session, ctx| {
             session.gauge.end(1);
             if let Some(Running::Forget { reply }) = session.running.take() {
@@ -143,15 +159,14 @@ impl Handler<RunTurn> for SessionActor {
 
     fn handle(&mut self, turn: RunTurn, ctx: &mut Context<Self>) {
         self.drop_abandoned();
-        if self.queue.len() >= self.max_queue {
+        if self.queue.len() >= self.env.shard.limits.max_session_queue {
             self.gauge.end(1);
             let message = "too many requests wait for this session; send them one after the other";
             let _ =
                 turn.reply.send(Err(Fault::new(ErrorCode::LimitExceeded, message).retry_after(1)));
             return;
         }
-        self.queue.push_back(Work::Turn(turn));
-        self.advance(ctx);
+        self.accept(Work::Turn(turn), ctx);
     }
 }
 
@@ -159,7 +174,6 @@ impl Handler<ForgetSession> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, forget: ForgetSession, ctx: &mut Context<Self>) {
-        self.queue.push_back(Work::Forget(forget));
-        self.advance(ctx);
+        self.accept(Work::Forget(forget), ctx);
     }
 }

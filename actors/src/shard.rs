@@ -1,5 +1,6 @@
 //! The sessions of one arbiter: finds them, starts them, lets them go.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use crate::handle::{Limits, Stats};
 use crate::messages::{CountPending, DescribeShard, DropMemory, ForgetSession, RunTurn};
 use crate::ports::HistoryStore;
 use crate::session::{Gauge, SessionActor};
-use crate::step::StepEnv;
+use crate::step::{ShardEnv, StepEnv};
 use crate::view::{Busy, ShardView, busiest};
 
 /// How many sessions are looked at to find one that can go.
@@ -20,9 +21,7 @@ const EVICTION_SAMPLE: usize = 16;
 
 /// The supervisor of one arbiter's sessions.
 pub(crate) struct ShardActor {
-    store: Arc<dyn HistoryStore>,
-    limits: Limits,
-    stats: Arc<Stats>,
+    env: Rc<ShardEnv>,
     sessions: IndexMap<SessionKey, Entry>,
     /// Where the next eviction starts to look, so that it goes round.
     eviction_hand: usize,
@@ -30,12 +29,13 @@ pub(crate) struct ShardActor {
 
 struct Entry {
     addr: Addr<SessionActor>,
-    gauge: std::rc::Rc<Gauge>,
+    gauge: Rc<Gauge>,
 }
 
 impl ShardActor {
     pub(crate) fn new(store: Arc<dyn HistoryStore>, limits: Limits, stats: Arc<Stats>) -> Self {
-        Self { store, limits, stats, sessions: IndexMap::new(), eviction_hand: 0 }
+        let env = Rc::new(ShardEnv { store, stats, limits });
+        Self { env, sessions: IndexMap::new(), eviction_hand: 0 }
     }
 
     /// The live actor of a session: the one at hand, or a new one that will
@@ -45,23 +45,18 @@ impl ShardActor {
             self.revive(index, key);
             return Ok(&self.sessions[index]);
         }
-        if self.sessions.len() >= self.limits.max_live_sessions {
+        if self.sessions.len() >= self.env.limits.max_live_sessions {
             self.evict()?;
         }
         let gauge = Gauge::new();
         let addr = self.spawn_session(key, gauge.clone());
-        self.stats.live_sessions.fetch_add(1, Ordering::Relaxed);
+        self.env.stats.live_sessions.fetch_add(1, Ordering::Relaxed);
         Ok(self.sessions.entry(key.clone()).or_insert(Entry { addr, gauge }))
     }
 
-    fn spawn_session(&self, key: &SessionKey, gauge: std::rc::Rc<Gauge>) -> Addr<SessionActor> {
-        let env = StepEnv {
-            key: key.clone(),
-            store: self.store.clone(),
-            stats: self.stats.clone(),
-            max_tail_bytes: self.limits.max_tail_bytes,
-        };
-        SessionActor::begin(env, self.limits.max_session_queue, gauge)
+    fn spawn_session(&self, key: &SessionKey, gauge: Rc<Gauge>) -> Addr<SessionActor> {
+        let env = StepEnv { key: key.clone(), shard: self.env.clone() };
+        SessionActor::begin(env, gauge)
     }
 
     /// Replaces an actor that died; its failures are remembered.
@@ -91,7 +86,7 @@ impl ShardActor {
         };
         self.eviction_hand = victim + 1;
         self.sessions.swap_remove_index(victim);
-        self.stats.live_sessions.fetch_sub(1, Ordering::Relaxed);
+        self.env.stats.live_sessions.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -99,13 +94,13 @@ impl ShardActor {
     /// store remains, and the next turn wakes an identical one.
     fn sweep(&mut self) {
         let before = self.sessions.len();
-        let idle_after = self.limits.idle_after;
+        let idle_after = self.env.limits.idle_after;
         self.sessions.retain(|_, entry| {
             entry.gauge.pending.get() > 0 || entry.gauge.last_used.get().elapsed() < idle_after
         });
         let n_gone = before - self.sessions.len();
-        self.stats.live_sessions.fetch_sub(n_gone, Ordering::Relaxed);
-        self.stats.passivated.fetch_add(n_gone, Ordering::Relaxed);
+        self.env.stats.live_sessions.fetch_sub(n_gone, Ordering::Relaxed);
+        self.env.stats.passivated.fetch_add(n_gone, Ordering::Relaxed);
         if self.sessions.len() < self.sessions.capacity() / 4 {
             self.sessions.shrink_to_fit();
         }
@@ -135,8 +130,8 @@ impl Actor for ShardActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Permits are the limit; the mailbox only must not be a smaller one.
-        ctx.set_mailbox_capacity(self.limits.max_turns + 1024);
-        ctx.run_interval(self.limits.idle_after / 4, |shard, _| shard.sweep());
+        ctx.set_mailbox_capacity(self.env.limits.max_turns + 1024);
+        ctx.run_interval(self.env.limits.idle_after / 4, |shard, _| shard.sweep());
     }
 }
 

@@ -1,6 +1,7 @@
 //! One piece of a session's work, as a future: load, run, commit.
 
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,17 +9,22 @@ use futures::FutureExt;
 use parlor_schemas::{ErrorCode, Fault, SessionKey, Turn, TurnReply};
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::Stats;
+use crate::handle::{Limits, Stats};
 use crate::memory::SessionMemory;
 use crate::ports::{Append, HistoryStore, TurnOutcome, TurnRunner};
+
+/// What all sessions of an arbiter have alike: one of it, not one each.
+pub(crate) struct ShardEnv {
+    pub(crate) store: Arc<dyn HistoryStore>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) limits: Limits,
+}
 
 /// What a step needs besides its work.
 #[derive(Clone)]
 pub(crate) struct StepEnv {
     pub(crate) key: SessionKey,
-    pub(crate) store: Arc<dyn HistoryStore>,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) max_tail_bytes: usize,
+    pub(crate) shard: Rc<ShardEnv>,
 }
 
 /// The end of a turn: the memory to go on with (`None`: read it again), the
@@ -38,7 +44,7 @@ pub(crate) async fn run_turn(
     cancel: CancellationToken,
 ) -> TurnEnd {
     let key = env.key.clone();
-    let _running = Running::new(env.stats.clone());
+    let _running = Running::new(env.shard.stats.clone());
     let guarded = AssertUnwindSafe(load_run_commit(env, memory, runner, cancel)).catch_unwind();
     match guarded.await {
         Ok((memory, result)) => TurnEnd { memory, result, panicked: false },
@@ -94,8 +100,9 @@ async fn wake(env: &StepEnv, memory: Option<SessionMemory>) -> Result<SessionMem
     match memory {
         Some(memory) => Ok(memory),
         None => {
-            let loaded = env.store.load(env.key.clone(), env.max_tail_bytes).await?;
-            Ok(SessionMemory::new(loaded, env.max_tail_bytes))
+            let max_bytes = env.shard.limits.max_tail_bytes;
+            let loaded = env.shard.store.load(env.key.clone(), max_bytes).await?;
+            Ok(SessionMemory::new(loaded, max_bytes))
         }
     }
 }
@@ -115,9 +122,9 @@ async fn commit(
         turn: turn.clone(),
         remembered,
     };
-    match env.store.append(append).await {
+    match env.shard.store.append(append).await {
         Ok(()) => {
-            memory.push(turn);
+            memory.push(&turn, env.shard.limits.max_tail_bytes);
             (Some(memory), Ok(reply))
         }
         // What the store holds now is for the store to say.

@@ -177,6 +177,28 @@ fn p5_an_idle_session_is_passivated_and_wakes_with_the_same_memory() {
 }
 
 #[test]
+fn p5_a_session_that_always_sleeps_remembers_what_one_that_never_does_remembers() {
+    let limits = Limits { max_tail_bytes: 700, ..limits() };
+    run(limits, |handle, store| async move {
+        let seen = async |session, sleeps| {
+            let mut seen = Vec::new();
+            for n in 0..40 {
+                if sleeps {
+                    handle.drop_memory(key(session).chatflow).await;
+                }
+                let question = format!("{n}{}", "🦊 é\u{0}".repeat(n % 7));
+                seen.push(ask(&handle, session, &question, Script::Answer).await.unwrap());
+            }
+            seen
+        };
+        let awake = seen("awake", false).await;
+        assert_eq!(seen("asleep", true).await, awake);
+        assert_eq!(*store.n_loads.lock().unwrap(), 1 + 40);
+        assert!(awake[2].starts_with("0,1") && !awake[39].contains("1🦊"), "{awake:?}");
+    });
+}
+
+#[test]
 fn a21_a_full_shard_lets_an_idle_session_go_to_start_another() {
     let limits = Limits { n_shards: 1, max_live_sessions: 8, ..limits() };
     run(limits, |handle, _| async move {

@@ -1,8 +1,8 @@
 //! The measuring kit of Parlor: what its programs share.
 //!
 //! Everything here runs on one machine over loopback, because the figures compare
-//! costs, not networks. But for [`vectors`] nothing here knows the server's insides: it
-//! is driven over the same HTTP that its clients use.
+//! costs, not networks. But for [`vectors`] and [`sessions`] nothing here knows the
+//! server's insides: it is driven over the same HTTP that its clients use.
 //!
 //! # Layout
 //! - [`answer`]: the fixed answer that the model server gives and the load expects
@@ -17,6 +17,7 @@
 //! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`program`]: what the measuring programs do alike
 //! - [`vectors`]: the embedded vector index by itself, without a server
+//! - [`sessions`]: conversations at rest by themselves, without a server
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -30,6 +31,7 @@ pub mod machine;
 pub mod operator;
 pub mod program;
 pub mod service;
+pub mod sessions;
 pub mod soak;
 pub mod stream;
 pub mod streams;

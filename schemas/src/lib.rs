@@ -12,6 +12,7 @@
 //! - [`chatflow`]: a stored chatflow and its settings
 //! - [`prediction`]: the body of a prediction, parsed
 //! - [`turn`]: one question with its answer, the unit that is stored
+//! - [`exchange`]: what is remembered of a turn; [`exchanges`]: of many, in one text
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`message_filter`]: which messages a caller means
 //! - [`event`]: the event grammar of a streamed answer
@@ -29,6 +30,8 @@ pub mod chat_message;
 pub mod chatflow;
 pub mod error;
 pub mod event;
+pub mod exchange;
+pub mod exchanges;
 pub mod feedback;
 pub mod flow_file;
 pub mod ids;
@@ -47,6 +50,8 @@ pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
 pub use error::{ErrorCode, Fault};
 pub use event::StreamEvent;
+pub use exchange::{Exchange, PastUploads};
+pub use exchanges::Exchanges;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use message_filter::MessageFilter;
 pub use prediction::{HistoryItem, PredictionRequest, Upload};

@@ -122,14 +122,6 @@ impl Turn {
         Self { seq, body, halves: Halves::BOTH }
     }
 
-    /// What was said and is not deleted, question first.
-    pub fn said(&self) -> impl Iterator<Item = (Role, &str)> {
-        let said =
-            [(Role::UserMessage, &self.body.question), (Role::ApiMessage, &self.body.answer)];
-        let said = said.into_iter().filter(|(role, _)| self.halves.has(*role));
-        said.map(|(role, text)| (role, text.as_str()))
-    }
-
     /// The turn as rows of the Message API, question first, without what is deleted.
     pub fn messages(&self, key: &SessionKey) -> Vec<ChatMessage> {
         let body = &self.body;

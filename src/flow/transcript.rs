@@ -1,12 +1,10 @@
 //! The stored conversation, as nodes and templates see it.
 
-use std::sync::Arc;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlor_actors::SessionTail;
 use parlor_nodes::{NodeError, Transcript, TurnCtx};
-use parlor_schemas::{Fault, Role, SessionKey, Turn};
+use parlor_schemas::{Exchanges, Fault, Role, SessionKey};
 
 use crate::store::History;
 
@@ -19,14 +17,14 @@ pub(super) struct StoredTranscript {
 }
 
 impl Transcript for StoredTranscript {
-    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
         async move {
             let held = &self.tail.turns;
             let wanted = n_turns.unwrap_or(usize::MAX);
             if self.tail.complete || wanted <= held.len() {
-                return Ok(held[held.len().saturating_sub(wanted)..].to_vec());
+                return Ok(held.last(wanted));
             }
-            Ok(self.store.turns(self.key.clone(), n_turns).await?)
+            Ok(self.store.exchanges(self.key.clone(), n_turns).await?)
         }
         .boxed()
     }

@@ -11,7 +11,7 @@ use parlor_nodes::vector_stores::{
     Selection, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
 };
 use parlor_nodes::{Transcript, TurnCtx};
-use parlor_schemas::{Fault, Turn, UnreadFile, UpsertProgress, UpsertReply};
+use parlor_schemas::{Exchanges, Fault, UnreadFile, UpsertProgress, UpsertReply};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -38,8 +38,8 @@ pub(super) struct StoreUpsert {
 pub(super) struct NoTranscript;
 
 impl Transcript for NoTranscript {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        ready(Ok(Vec::new())).boxed()
+    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
+        ready(Ok(Exchanges::default())).boxed()
     }
 }
 

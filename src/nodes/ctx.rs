@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
-    ChatId, ChatflowId, Fault, HistoryItem, SessionId, StreamEvent, Turn, Upload, Usage,
+    ChatId, ChatflowId, Exchanges, Fault, HistoryItem, SessionId, StreamEvent, Upload, Usage,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -100,7 +100,7 @@ pub struct StoredFile<'a> {
 /// The stored conversation, newest part in memory, the rest on disk.
 pub trait Transcript: Send + Sync {
     /// The last `n_turns` in order, or all with `None`.
-    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>>;
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>>;
 }
 
 /// One turn, seen from a node.

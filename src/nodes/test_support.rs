@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
-    ChatId, ChatType, ChatflowId, Fault, HistoryItem, NewTurn, Role, SessionId, StreamEvent,
-    Timestamp, Turn, Upload, Usage,
+    ChatId, ChatType, ChatflowId, Exchanges, Fault, HistoryItem, NewTurn, Role, SessionId,
+    StreamEvent, Timestamp, Turn, Upload, Usage,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ pub(crate) use crate::test_retrieval::{FakeRetriever, FakeStore};
 /// Builds the context of one turn.
 pub(crate) struct TestTurn {
     ctx: TurnCtx,
-    turns: Vec<Arc<Turn>>,
+    turns: Vec<Turn>,
 }
 
 impl TestTurn {
@@ -67,22 +67,21 @@ impl TestTurn {
 
     /// The stored turns, question and answer.
     pub(crate) fn stored(mut self, turns: &[(&str, &str)]) -> Self {
-        let turns = turns.iter().enumerate().map(|(seq, (question, answer))| {
-            Arc::new(Turn::whole(seq as u64, new_turn(question, answer)))
-        });
+        let turns = turns
+            .iter()
+            .enumerate()
+            .map(|(seq, (question, answer))| Turn::whole(seq as u64, new_turn(question, answer)));
         self.turns = turns.collect();
-        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
+        self.ctx.transcript = Arc::new(FakeTranscript(self.turns.iter().collect()));
         self
     }
 
     /// What memories kept beside stored turns, by the turn's place.
     pub(crate) fn keeping(mut self, kept: &[(usize, Value)]) -> Self {
         for (at, state) in kept {
-            let mut turn = (*self.turns[*at]).clone();
-            turn.body.memory_state = Some(state.clone());
-            self.turns[*at] = Arc::new(turn);
+            self.turns[*at].body.memory_state = Some(state.clone());
         }
-        self.ctx.transcript = Arc::new(FakeTranscript { turns: self.turns.clone() });
+        self.ctx.transcript = Arc::new(FakeTranscript(self.turns.iter().collect()));
         self
     }
 
@@ -132,14 +131,11 @@ fn new_turn(question: &str, answer: &str) -> NewTurn {
 }
 
 #[derive(Default)]
-struct FakeTranscript {
-    turns: Vec<Arc<Turn>>,
-}
+struct FakeTranscript(Exchanges);
 
 impl Transcript for FakeTranscript {
-    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        let skipped = n_turns.map_or(0, |n| self.turns.len().saturating_sub(n));
-        let turns = self.turns[skipped..].to_vec();
+    fn last(&self, n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
+        let turns = self.0.last(n_turns.unwrap_or(usize::MAX));
         Box::pin(async move { Ok(turns) })
     }
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlor_actors::ports::{Append, HistoryStore, LoadedSession, SessionTail};
-use parlor_schemas::{ChatId, ChatflowId, Fault, Halves, MessageFilter, SessionKey, Turn};
+use parlor_schemas::{
+    ChatId, ChatflowId, Exchanges, Fault, Halves, MessageFilter, SessionKey, Turn,
+};
 
 use super::HISTORY;
 use super::blobs::{BlobFolder, Blobs};
@@ -36,27 +38,33 @@ pub struct History {
 
 impl History {
     /// The last `n` turns of a session, or all of them, oldest first.
-    pub async fn turns(
+    pub async fn turns(&self, key: SessionKey, n: Option<usize>) -> Result<Vec<Turn>, StoreError> {
+        self.blocking(move |history| history.last_turns(&key, n)).await
+    }
+
+    /// What is remembered of the last `n` turns of a session, or of all.
+    pub async fn exchanges(
         &self,
         key: SessionKey,
         n: Option<usize>,
-    ) -> Result<Vec<Arc<Turn>>, StoreError> {
-        self.blocking(move |history| {
-            let tree = history.tree()?;
-            let Some(ordinal) = rows::ordinal_of(&tree, &history.deletions, &key)? else {
-                return Ok(Vec::new());
-            };
-            let mut turns = Vec::new();
-            for turn in backwards(&tree, ordinal) {
-                if turns.len() == n.unwrap_or(usize::MAX) {
-                    break;
-                }
-                turns.extend(Some(turn?).filter(is_left).map(Arc::new));
+    ) -> Result<Exchanges, StoreError> {
+        self.blocking(move |history| Ok(history.last_turns(&key, n)?.iter().collect())).await
+    }
+
+    fn last_turns(&self, key: &SessionKey, n: Option<usize>) -> Result<Vec<Turn>, StoreError> {
+        let tree = self.tree()?;
+        let Some(ordinal) = rows::ordinal_of(&tree, &self.deletions, key)? else {
+            return Ok(Vec::new());
+        };
+        let mut turns = Vec::new();
+        for turn in backwards(&tree, ordinal) {
+            if turns.len() == n.unwrap_or(usize::MAX) {
+                break;
             }
-            turns.reverse();
-            Ok(turns)
-        })
-        .await
+            turns.extend(Some(turn?).filter(is_left));
+        }
+        turns.reverse();
+        Ok(turns)
     }
 
     /// Deletes a session with the files of its chats; the number of messages
@@ -147,7 +155,7 @@ impl History {
         let epoch = self.deletions.epoch(&key.chatflow);
         match rows::ordinal_of(&self.tree()?, &self.deletions, &key)? {
             None => Ok(LoadedSession {
-                tail: SessionTail { turns: Vec::new(), complete: true },
+                tail: SessionTail { turns: Exchanges::default(), complete: true },
                 next_seq: 0,
                 epoch,
             }),
@@ -190,7 +198,7 @@ fn tail(
     max_bytes: usize,
     epoch: u64,
 ) -> Result<LoadedSession, StoreError> {
-    let mut turns: Vec<Arc<Turn>> = Vec::new();
+    let mut turns: Vec<Turn> = Vec::new();
     let mut n_bytes = 0;
     let mut complete = true;
     let next_seq = rows::last_seq(tree, ordinal)?.map_or(0, |seq| seq + 1);
@@ -199,14 +207,14 @@ fn tail(
         if !is_left(&turn) {
             continue;
         }
-        n_bytes += turn.weight();
+        n_bytes += Exchanges::weight_of(&turn);
         if n_bytes > max_bytes && !turns.is_empty() {
             complete = false;
             break;
         }
-        turns.push(Arc::new(turn));
+        turns.push(turn);
     }
-    turns.reverse();
+    let turns = turns.iter().rev().collect();
     Ok(LoadedSession { tail: SessionTail { turns, complete }, next_seq, epoch })
 }
 

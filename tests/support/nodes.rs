@@ -10,7 +10,7 @@ use parlor_nodes::inputs::Secrets;
 use parlor_nodes::retrieval::{Embeddings, RecordManager};
 use parlor_nodes::vector_stores::VectorStore;
 use parlor_nodes::{InputValue, Inputs, Instance, NodeError, TurnCtx, registry};
-use parlor_schemas::{ChatId, ChatflowId, Fault, SessionId, Turn};
+use parlor_schemas::{ChatId, ChatflowId, Exchanges, Fault, SessionId};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -100,8 +100,8 @@ impl<F: Fn(&str) -> Option<String> + Send + Sync> Services for Lent<F> {
 struct Nothing;
 
 impl Transcript for Nothing {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        std::future::ready(Ok(Vec::new())).boxed()
+    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
+        std::future::ready(Ok(Exchanges::default())).boxed()
     }
 }
 

@@ -42,6 +42,7 @@ impl HistoryStore for MemoryStore {
         *self.n_loads.lock().unwrap() += 1;
         let turns = self.sessions.lock().unwrap().get(&key).cloned().unwrap_or_default();
         let next_seq = turns.len() as u64;
+        let turns = turns.iter().map(AsRef::as_ref).collect();
         let tail = SessionTail { turns, complete: true };
         async move { Ok(LoadedSession { tail, next_seq, epoch: 0 }) }.boxed()
     }
@@ -93,7 +94,7 @@ impl TurnRunner for ScriptedTurn {
                 Script::UntilCancelled => cancel.cancelled().await,
                 Script::Panic => panic!("scripted"),
             }
-            let seen: Vec<_> = tail.turns.iter().map(|turn| turn.body.question.as_str()).collect();
+            let seen: Vec<_> = tail.turns.iter().map(|turn| turn.question).collect();
             Ok(outcome(&self.question, &seen.join(",")))
         }
         .boxed_local()

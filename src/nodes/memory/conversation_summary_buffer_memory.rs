@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use parlor_schemas::Turn;
+use parlor_schemas::{Exchange, Exchanges};
 
 use super::rolling_summary::Story;
 use super::{MEMORY_KEY, SESSION_ID, memory_key};
@@ -53,10 +53,12 @@ struct SummaryBufferMemory {
 
 impl SummaryBufferMemory {
     /// How many of the newest turns fit into the limit.
-    fn n_that_fit(&self, turns: &[Arc<Turn>]) -> usize {
+    fn n_that_fit(&self, turns: &Exchanges) -> usize {
+        let weight = |turn: Exchange<'_>| turn.said().map(|(_, text)| tokens(text)).sum::<u64>();
+        let weights: Vec<_> = turns.iter().map(weight).collect();
         let mut n_tokens = 0;
-        let fits = turns.iter().rev().take_while(|turn| {
-            n_tokens += turn.said().map(|(_, text)| tokens(text)).sum::<u64>();
+        let fits = weights.iter().rev().take_while(|weight| {
+            n_tokens += **weight;
             n_tokens <= self.max_tokens
         });
         fits.count()

@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use parlor_schemas::Turn;
+use parlor_schemas::{ChatId, Exchange};
 use serde_json::Value;
 
 use crate::ctx::{StoredFile, TurnCtx};
@@ -38,15 +38,15 @@ impl Room {
 }
 
 /// The question of an earlier turn with what was uploaded to it.
-pub(super) async fn question(turn: &Turn, ctx: &TurnCtx, room: &mut Room) -> ModelMessage {
-    let words = turn.body.question.as_str();
-    let Some(Value::Array(uploads)) = &turn.body.file_uploads else {
+pub(super) async fn question(turn: &Exchange<'_>, ctx: &TurnCtx, room: &mut Room) -> ModelMessage {
+    let words = turn.question;
+    let Some((chat, uploads)) = uploads(turn) else {
         return ModelMessage::text(Speaker::User, words);
     };
     let mut documents = String::new();
     let mut images = Vec::new();
-    for upload in uploads {
-        match recalled(upload, turn, ctx, room).await {
+    for upload in &uploads {
+        match recalled(upload, &chat, ctx, room).await {
             Some(Recalled::Image(url)) => {
                 images.push(Part::Image { url, detail: ImageDetail::Unsaid });
             }
@@ -63,16 +63,26 @@ pub(super) async fn question(turn: &Turn, ctx: &TurnCtx, room: &mut Room) -> Mod
     message
 }
 
+/// The chat that the files are kept under, and what there is of them.
+fn uploads(turn: &Exchange<'_>) -> Option<(ChatId, Vec<Value>)> {
+    let uploads = turn.uploads?;
+    Some((ChatId::parse(uploads.chat).ok()?, serde_json::from_str(uploads.files).ok()?))
+}
+
 enum Recalled {
     Image(String),
     Document(String),
 }
 
-async fn recalled(upload: &Value, turn: &Turn, ctx: &TurnCtx, room: &mut Room) -> Option<Recalled> {
+async fn recalled(
+    upload: &Value,
+    chat: &ChatId,
+    ctx: &TurnCtx,
+    room: &mut Room,
+) -> Option<Recalled> {
     let field = |name: &str| upload.get(name).and_then(Value::as_str);
     let (name, mime) = (field("name")?, field("mime").unwrap_or_default());
-    let file =
-        |as_text| StoredFile { chatflow: ctx.chatflow, chat: &turn.body.chat_id, name, as_text };
+    let file = |as_text| StoredFile { chatflow: ctx.chatflow, chat, name, as_text };
     let is_image = ctx.sees_images && mime.starts_with("image/");
     match field("type")? {
         "stored-file" if is_image => {
@@ -101,6 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures::future::BoxFuture;
+    use parlor_schemas::PastUploads;
     use serde_json::json;
 
     use super::*;
@@ -134,8 +145,10 @@ mod tests {
         let mut ctx = TestTurn::asking("now").stored(&[("old", "answer")]).ctx();
         ctx.services = Arc::new(Shelf(ctx.services.http()));
         ctx.sees_images = sees_images;
-        let mut turn = Turn::clone(&ctx.transcript.last(None).await.unwrap()[0]);
-        turn.body.file_uploads = Some(uploads);
+        let turns = ctx.transcript.last(None).await.unwrap();
+        let mut turn = turns.iter().next().unwrap();
+        let files = uploads.to_string();
+        turn.uploads = Some(PastUploads { chat: ctx.chat_id.as_str(), files: &files });
         question(&turn, &ctx, room).await
     }
 

@@ -14,7 +14,7 @@ mod stored_message;
 
 use std::sync::Arc;
 
-use parlor_schemas::Role;
+use parlor_schemas::{Exchanges, Role};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -52,7 +52,7 @@ fn memory_key(inputs: &Inputs) -> String {
 /// The request's `history`, then the last `n_turns` stored turns, or all.
 async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessage>, NodeError> {
     let turns = match n_turns {
-        Some(0) => Vec::new(),
+        Some(0) => Exchanges::default(),
         n_turns => ctx.transcript.last(n_turns).await.map_err(NodeError::History)?,
     };
     let mut messages = Vec::with_capacity(ctx.history.len() + 2 * turns.len());
@@ -62,12 +62,12 @@ async fn recall(ctx: &TurnCtx, n_turns: Option<usize>) -> Result<Vec<ModelMessag
     let given = messages.len();
     let mut room = files::Room::default();
     // From the newest on, which has the first claim on the room for files.
-    for turn in turns.iter().rev() {
+    for turn in turns.iter().collect::<Vec<_>>().into_iter().rev() {
         if turn.halves.answer {
-            messages.push(ModelMessage::text(Speaker::Assistant, turn.body.answer.as_str()));
+            messages.push(ModelMessage::text(Speaker::Assistant, turn.answer));
         }
         if turn.halves.question {
-            messages.push(files::question(turn, ctx, &mut room).await);
+            messages.push(files::question(&turn, ctx, &mut room).await);
         }
     }
     messages[given..].reverse();

@@ -1,9 +1,7 @@
 //! A summary that rolls along with a conversation: it is kept beside the turn
 //! that needed it, and only the turns after it are read again.
 
-use std::sync::Arc;
-
-use parlor_schemas::{Role, Turn};
+use parlor_schemas::{Exchange, Exchanges, Role};
 use serde::{Deserialize, Serialize};
 
 use super::recall;
@@ -36,7 +34,7 @@ pub(super) struct Story {
     /// The summary, once there is one.
     pub(super) summary: Option<Summary>,
     /// What it does not tell of, oldest first.
-    pub(super) rest: Vec<Arc<Turn>>,
+    pub(super) rest: Exchanges,
 }
 
 impl Story {
@@ -50,7 +48,7 @@ impl Story {
             let is_all = turns.len() < n_turns;
             let summary = last_summary(&turns);
             let reaches = summary.as_ref().is_some_and(|summary| {
-                turns.first().is_some_and(|turn| turn.seq <= summary.through + 1)
+                turns.iter().next().is_some_and(|turn| turn.seq <= summary.through + 1)
             });
             if is_all || reaches {
                 return Ok(Self::after(summary, turns));
@@ -60,11 +58,10 @@ impl Story {
         Ok(Self::after(last_summary(&turns), turns))
     }
 
-    fn after(summary: Option<Summary>, mut turns: Vec<Arc<Turn>>) -> Self {
-        if let Some(summary) = &summary {
-            turns.retain(|turn| turn.seq > summary.through);
-        }
-        Self { summary, rest: turns }
+    fn after(summary: Option<Summary>, turns: Exchanges) -> Self {
+        let is_told = |seq| summary.as_ref().is_some_and(|summary| seq <= summary.through);
+        let n_told = turns.iter().take_while(|turn| is_told(turn.seq)).count();
+        Self { summary, rest: turns.skip(n_told) }
     }
 
     /// Folds the oldest `n_turns` of the rest into the summary. What is too
@@ -80,13 +77,14 @@ impl Story {
     ) -> Result<(), NodeError> {
         let mut n_left = n_turns.min(self.rest.len());
         for _ in 0..MOST_CALLS {
-            let n_batch = batch(&self.rest[..n_left]);
-            let Some(last) = n_batch.checked_sub(1).and_then(|at| self.rest.get(at)) else { break };
+            let turns: Vec<_> = self.rest.iter().take(n_left).collect();
+            let n_batch = batch(&turns);
+            let Some(last) = turns[..n_batch].last() else { break };
             let through = last.seq;
             let before = self.summary.as_ref().map(|summary| summary.text.as_str());
-            let text = summarise(before, &self.rest[..n_batch], model, ctx).await?;
+            let text = summarise(before, &turns[..n_batch], model, ctx).await?;
             self.summary = Some(Summary { text, through });
-            self.rest.drain(..n_batch);
+            self.rest = self.rest.skip(n_batch);
             n_left -= n_batch;
         }
         Ok(())
@@ -111,15 +109,17 @@ impl Story {
 
 /// The newest summary among these turns. One that claims to tell of its own
 /// turn or a later one is none of ours.
-fn last_summary(turns: &[Arc<Turn>]) -> Option<Summary> {
-    turns.iter().rev().find_map(|turn| {
-        let kept = turn.body.memory_state.as_ref()?;
-        Summary::deserialize(kept).ok().filter(|summary| summary.through < turn.seq)
-    })
+fn last_summary(turns: &Exchanges) -> Option<Summary> {
+    let summary = |turn: Exchange<'_>| {
+        let summary = serde_json::from_str::<Summary>(turn.memory_state?).ok()?;
+        (summary.through < turn.seq).then_some(summary)
+    };
+    let kept: Vec<_> = turns.iter().filter(|turn| turn.memory_state.is_some()).collect();
+    kept.into_iter().rev().find_map(summary)
 }
 
 /// How many of these turns go into one call: at least one, if there is one.
-fn batch(turns: &[Arc<Turn>]) -> usize {
+fn batch(turns: &[Exchange<'_>]) -> usize {
     let mut n_chars = 0;
     let fits = turns.iter().take_while(|turn| {
         let n_before = n_chars;
@@ -131,11 +131,11 @@ fn batch(turns: &[Arc<Turn>]) -> usize {
 
 async fn summarise(
     before: Option<&str>,
-    turns: &[Arc<Turn>],
+    turns: &[Exchange<'_>],
     model: &dyn ChatModel,
     ctx: &TurnCtx,
 ) -> Result<String, NodeError> {
-    let lines: String = turns.iter().map(|turn| shortened(turn)).collect();
+    let lines: String = turns.iter().map(shortened).collect();
     let task = format!(
         "Below are the summary of a conversation so far and the lines that were said after it. \
          Write one new summary of both, in the language of the conversation. Keep names, facts, \
@@ -156,7 +156,7 @@ async fn summarise(
 }
 
 /// Both lines of a turn, each cut in its middle where it is too long.
-fn shortened(turn: &Turn) -> String {
+fn shortened(turn: &Exchange<'_>) -> String {
     let cut = |text: &str| {
         let n_chars = text.chars().count();
         if n_chars <= TURN_CHARS / 2 {

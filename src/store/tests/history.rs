@@ -1,5 +1,5 @@
 use parlor_actors::ports::HistoryStore;
-use parlor_schemas::{ChatflowId, ErrorCode, Role, Timestamp};
+use parlor_schemas::{ChatflowId, ErrorCode, Exchanges, Role, Timestamp};
 
 use super::super::{MessageCursor, MessageQuery, Order};
 use super::*;
@@ -17,7 +17,7 @@ async fn a_session_wakes_with_its_last_turns_and_knows_that_there_are_older_ones
     let (_folder, store) = open();
     let key = key(ChatflowId::random(), "s1");
     append_all(store.history(), &key, 10).await;
-    let weight = Turn::whole(0, turn(&key, 0)).weight();
+    let weight = Exchanges::weight_of(&Turn::whole(0, turn(&key, 0)));
     let loaded = store.history().load(key.clone(), weight * 3).await.unwrap();
     let seqs: Vec<_> = loaded.tail.turns.iter().map(|turn| turn.seq).collect();
     assert_eq!((seqs, loaded.next_seq, loaded.tail.complete), (vec![7, 8, 9], 10, false));

@@ -24,7 +24,8 @@ async fn a_range_of_dates_may_take_one_half_of_a_turn_and_memory_forgets_it_too(
     let left = ["s1 asks 0", "s1 hears 1", "s1 asks 2", "s1 hears 2"];
     assert_eq!(texts(history, &key).await, left);
     let turns = history.turns(key.clone(), None).await.unwrap();
-    let said: Vec<_> = turns.iter().flat_map(|turn| turn.said()).collect();
+    let remembered = history.exchanges(key.clone(), None).await.unwrap();
+    let said: Vec<_> = remembered.iter().flat_map(|exchange| exchange.said()).collect();
     let roles = [Role::UserMessage, Role::ApiMessage, Role::UserMessage, Role::ApiMessage];
     assert_eq!(said, std::iter::zip(roles, left).collect::<Vec<_>>());
     assert!(!turns[0].body.answer.contains("hears"), "the lost half is still on the disk");

@@ -13,7 +13,7 @@ use parlor_nodes::retrieval::{
     Chunk, Document, EmbeddedIndex, Hit, IndexShelf, IndexWriter, QueryKind, VectorQuery,
 };
 use parlor_nodes::{EventSink, NodeError, Services, Transcript, TurnCtx};
-use parlor_schemas::{ChatId, ChatflowId, Fault, SessionId, Turn};
+use parlor_schemas::{ChatId, ChatflowId, Exchanges, Fault, SessionId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,8 @@ impl Services for Nothing {
 }
 
 impl Transcript for Nothing {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        ready(Ok(Vec::new())).boxed()
+    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
+        ready(Ok(Exchanges::default())).boxed()
     }
 }
 

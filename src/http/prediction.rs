@@ -1,6 +1,8 @@
 //! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
 //! the operator, `POST /api/v1/internal-prediction/{id}`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_actors::PendingTurn;
 use parlor_nodes::EventSink;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::gate;
 use super::multipart;
 use super::sse;
 use super::state::AppState;
@@ -166,17 +169,20 @@ async fn hand_over(
     } else {
         (EventSink::none(), None)
     };
-    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door };
+    let (trace_id, api_key) = (trace_id(&request), gate::opened_by(&request));
+    let arrival = Arrival { asked_at, trace_id, api_key, door };
     let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     Ok((receiver, pending))
 }
 
-/// When and through which door a request came, and its id in logs and traces.
+/// When and through which door a request came, with which key, and its id in
+/// logs and traces.
 struct Arrival {
     door: ChatType,
     asked_at: Timestamp,
     trace_id: TraceId,
+    api_key: Option<Arc<str>>,
 }
 
 /// The caller's trace, where it takes part in one, else a new one.
@@ -188,7 +194,7 @@ fn trace_id(request: &HttpRequest) -> TraceId {
 fn bind(
     state: &AppState,
     flow: &ReadyFlow,
-    plan: &std::sync::Arc<Plan>,
+    plan: &Arc<Plan>,
     prediction: PredictionRequest,
     files: Vec<FormFile>,
     arrival: Arrival,
@@ -217,6 +223,7 @@ fn bind(
         stores: flow.stores,
         asked_at: arrival.asked_at,
         trace_id: arrival.trace_id,
+        api_key: arrival.api_key,
         events,
         store: state.store.history().clone(),
         services: state.services.clone(),

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::scripted::{refusing_basepath, words};
-use crate::support::{Answer, Options, Parlor, Reply, Scripted, eventually};
+use crate::support::scripted::{Received, refusing_basepath, words};
+use crate::support::stores::free_port;
+use crate::support::{Answer, Flow, Options, Parlor, Reply, Scripted, eventually};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The calls that a breaker wants to see before it opens.
@@ -132,4 +133,55 @@ async fn an_error_of_a_provider_is_counted_once_for_its_turn_and_not_for_each_tr
     assert_eq!(model.received().len(), 3);
     let name = "parlor_upstream_errors_total{kind=\"status_5xx\"}";
     assert_eq!(metric(&server, name).await, 1.0);
+}
+
+/// The recorded questions on documents, whose documents lie in another store.
+async fn searching(
+    server: &Parlor,
+    model: &Scripted,
+    store: &str,
+    inputs: &[(&str, Value)],
+) -> String {
+    let credential = server.openai_credential().await;
+    let mut flow = Flow::golden("c-retrievalqa").with_openai(&credential, &model.basepath());
+    let data = flow.data("memoryVectorStore_0");
+    data["name"] = json!(store);
+    for (name, value) in inputs {
+        data["inputs"][*name] = value.clone();
+    }
+    server.install(store, &flow).await
+}
+
+/// Embeds, chats, and has no collection of vectors.
+fn without_collections(request: &Received) -> Answer {
+    if request.path.contains("/collections/") {
+        return failing(404, &[]);
+    }
+    if request.path.ends_with("/embeddings") {
+        let body = json!({"data": [{"index": 0, "embedding": [1, 0, 0]}]}).to_string();
+        return Answer::Whole { status: 200, headers: Vec::new(), body };
+    }
+    Answer::Say(words("I do not know."))
+}
+
+#[tokio::test]
+async fn a_collection_that_is_not_there_is_no_error_and_a_database_that_is_gone_is_one() {
+    let (server, model, _) = started(&[]).await;
+    model.answer(without_collections);
+    let inputs = [("qdrantServerUrl", json!(model.base())), ("qdrantCollection", json!("papers"))];
+    let flow = searching(&server, &model, "qdrant", &inputs).await;
+    ask(&server, &flow).await.expect(200);
+    let n_not_found = model.received().iter().filter(|r| r.path.contains("/collections/")).count();
+    assert!(n_not_found > 0, "nothing was searched for");
+    let refused = "parlor_upstream_errors_total{kind=\"status_4xx\"}";
+    assert_eq!(metric(&server, refused).await, 0.0);
+
+    let inputs =
+        [("host", json!("127.0.0.1")), ("port", json!(free_port())), ("database", json!("d"))];
+    server.credential("PostgresApi", json!({"user": "nobody", "password": "secret"})).await;
+    let flow = searching(&server, &model, "postgres", &inputs).await;
+    let message = ask(&server, &flow).await.expect_error(502);
+    assert!(message.contains("PostgreSQL"), "{message}");
+    let broken = "parlor_upstream_errors_total{kind=\"broken\"}";
+    assert_eq!(metric(&server, broken).await, 1.0);
 }

@@ -155,10 +155,7 @@ impl<'a> Call<'a> {
         }
         let sent = self.within(due, self.timeout, client.execute(request)).await;
         let sent = sent.inspect_err(|error| watch.missed(error, self.timeout))?;
-        let response = sent.map_err(|error| {
-            watch.broke();
-            self.unsent(&error, n_retries)
-        })?;
+        let response = sent.map_err(|error| self.unsent(&error, &mut watch, n_retries))?;
         let status = response.status();
         watch.answered(status.as_u16());
         if status.is_success() {
@@ -219,13 +216,17 @@ impl<'a> Call<'a> {
     }
 
     /// The library's own words can hold the address, so they stay inside.
-    fn unsent(&self, error: &reqwest::Error, n_retries: u32) -> Failure {
+    fn unsent(&self, error: &reqwest::Error, watch: &mut Watch<'_>, n_retries: u32) -> Failure {
+        if error.is_builder() {
+            return self.broken("has no valid address").into();
+        }
+        watch.broke();
         if error.is_connect() {
             let error = self.broken("could not be reached");
             return Failure { error, pause: Some(pause::jittered(n_retries)) };
         }
         // The provider may have begun to work, so the request is not repeated.
-        Failure { error: self.broken("broke off before it answered"), pause: None }
+        self.broken("broke off before it answered").into()
     }
 }
 

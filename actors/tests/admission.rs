@@ -2,14 +2,15 @@
 
 #![allow(missing_docs, reason = "a test is described by its name")]
 
+#[allow(dead_code, reason = "other files of tests use the rest")]
 mod support;
 
 use std::sync::Arc;
 
 use futures::future::LocalBoxFuture;
 use parlor_actors::{Limits, SessionTail, SupervisorHandle, TurnOutcome, TurnRunner, share_of};
-use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionId, SessionKey};
-use support::{Script, ScriptedTurn, chat, run, turn};
+use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionKey};
+use support::{Script, ScriptedTurn, chat, key, run, turn};
 use tokio_util::sync::CancellationToken;
 
 fn limits() -> Limits {
@@ -23,8 +24,7 @@ fn limits() -> Limits {
 }
 
 fn of(chatflow: u8, session: &str) -> SessionKey {
-    let session = SessionId::parse(session).unwrap();
-    SessionKey { chatflow: ChatflowId::from_bytes([chatflow; 16]), session }
+    SessionKey { chatflow: ChatflowId::from_bytes([chatflow; 16]), ..key(session) }
 }
 
 /// A scripted turn that an API key opened.
@@ -53,7 +53,7 @@ fn long(key: &'static str) -> Box<Keyed> {
 }
 
 fn assert_limited(refused: Result<parlor_actors::PendingTurn, Fault>) {
-    let fault = refused.err().expect("the turn was admitted");
+    let Err(fault) = refused else { unreachable!("the turn was admitted") };
     assert_eq!((fault.code, fault.retry_after_s), (ErrorCode::LimitExceeded, Some(1)));
 }
 

@@ -12,8 +12,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
-use parlor_actors::{Limits, SupervisorHandle, UpsertLimits};
+use parlor_actors::{Limits, SupervisorHandle, UpsertLimits, share_of};
 use parlor_nodes::egress::Guard;
+use parlor_nodes::upstream::Breakers;
 use parlor_schemas::UpsertJob;
 
 use crate::config::ServeArgs;
@@ -72,6 +73,8 @@ impl Application {
         let limits = Limits {
             n_shards: args.n_threads(),
             max_turns: args.max_turns,
+            max_chatflow_turns: args.max_chatflow_turns.unwrap_or(share_of(args.max_turns)),
+            max_key_turns: args.max_key_turns.unwrap_or(share_of(args.max_turns)),
             idle_after: Duration::from_secs(args.session_idle_s.max(1)),
             ..Limits::default()
         };
@@ -85,6 +88,7 @@ impl Application {
             shelf: store.vectors().clone(),
             ledger: Arc::new(StoredLedger(store.chunk_ledger().clone())),
             egress: Guard::new(args.egress_allow.clone()),
+            breakers: args.breaker.0.map(Breakers::new),
             loader_roots: args.loader_roots.clone(),
             records_file: data_dir.join(RECORDS_FILE),
         };

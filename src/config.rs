@@ -125,6 +125,17 @@ pub struct ServeArgs {
     /// Turns that may run or wait at the same time
     #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
     pub max_turns: usize,
+    /// Turns of one chatflow at the same time; three quarters of --max-turns unless it is given
+    #[arg(long, env = "PARLOR_MAX_CHATFLOW_TURNS", value_parser = at_least_one, value_name = "N")]
+    pub max_chatflow_turns: Option<usize>,
+    /// Turns that one API key opened at the same time; three quarters of --max-turns unless it is
+    /// given
+    #[arg(long, env = "PARLOR_MAX_KEY_TURNS", value_parser = at_least_one, value_name = "N")]
+    pub max_key_turns: Option<usize>,
+    /// Seconds (1 to 60) for which a provider that fails most of its calls is left alone, at first:
+    /// twice as long, up to 60, after each try that fails. off asks it every time
+    #[arg(long, env = "PARLOR_BREAKER", default_value = "5", value_parser = breaker, value_name = "SECONDS|off")]
+    pub breaker: BreakerArg,
     /// Seconds after which an idle session leaves memory
     #[arg(long, env = "PARLOR_SESSION_IDLE_S", default_value_t = 300)]
     pub session_idle_s: u64,
@@ -208,6 +219,23 @@ fn frames(text: &str) -> Result<FrameAncestors, String> {
     origins::frame_ancestors(text).map(FrameAncestors)
 }
 
+/// How long a provider that fails is left alone at first; none is never.
+#[derive(Debug, Clone, Copy)]
+pub struct BreakerArg(pub Option<Duration>);
+
+fn breaker(text: &str) -> Result<BreakerArg, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=60).contains(seconds));
+    match (text, seconds) {
+        ("off", _) => Ok(BreakerArg(None)),
+        (_, Some(seconds)) => Ok(BreakerArg(Some(Duration::from_secs(seconds)))),
+        _ => Err("write off, or a number of seconds from 1 to 60".into()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1 on".into())
+}
+
 /// A number; nothing is none, as compose files pass unset variables on.
 fn proxies(text: &str) -> Result<u8, String> {
     match text.trim() {
@@ -256,6 +284,12 @@ mod tests {
         assert_eq!(size("50mb"), Ok(50 * 1024 * 1024));
         assert_eq!(size("1024"), Ok(1024));
         assert!(size("many").is_err());
+        assert_eq!(breaker("off").unwrap().0, None);
+        assert_eq!(breaker("7").unwrap().0, Some(Duration::from_secs(7)));
+        for wrong in ["0", "61", "on", "-1", ""] {
+            assert!(breaker(wrong).is_err(), "{wrong}");
+        }
+        assert!(at_least_one("0").is_err() && at_least_one("3") == Ok(3));
         assert_eq!((proxies(""), proxies(" 2 ")), (Ok(0), Ok(2)));
         assert!(proxies("loopback").is_err());
         let parsed = provider_url("openai=http://127.0.0.1:1/v1/").unwrap();

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use parlor_nodes::ctx::StoredFile;
 use parlor_nodes::egress::Guard;
 use parlor_nodes::retrieval::{IndexShelf, UpsertLedger};
+use parlor_nodes::upstream::Breakers;
 use parlor_nodes::{NodeError, Services};
 use parlor_schemas::ChatflowId;
 
@@ -36,6 +37,8 @@ pub struct NodeServices {
     pub ledger: Arc<dyn UpsertLedger>,
     /// Fetches what others steer, but for what the operator opens.
     pub egress: Guard,
+    /// Leaves providers alone that keep failing, unless the operator wants otherwise.
+    pub breakers: Option<Breakers>,
     /// Folders whose files loaders may read.
     pub loader_roots: Vec<PathBuf>,
     /// The SQLite file of record managers.
@@ -57,6 +60,10 @@ impl Services for NodeServices {
 
     fn ledger(&self) -> Result<Arc<dyn UpsertLedger>, NodeError> {
         Ok(self.ledger.clone())
+    }
+
+    fn breakers(&self) -> Option<&Breakers> {
+        self.breakers.as_ref()
     }
 
     fn egress(&self) -> Guard {

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionKey, TurnReply};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::admission::{Admission, Refusal, TurnPermit};
 use crate::messages::{CountPending, DescribeShard, DropMemory, ForgetSession, RunTurn};
 use crate::ports::{HistoryStore, TurnRunner};
 use crate::running::{Entry, RunningTurns};
@@ -27,6 +28,11 @@ pub struct Limits {
     pub n_shards: usize,
     /// Turns that run or wait at the same time, in the whole server.
     pub max_turns: usize,
+    /// Turns of one chatflow that run or wait at the same time, so that one
+    /// cannot take the whole server.
+    pub max_chatflow_turns: usize,
+    /// The same for the turns that one API key opened.
+    pub max_key_turns: usize,
     /// Turns that wait in one session.
     pub max_session_queue: usize,
     /// Sessions that one shard keeps in memory.
@@ -37,11 +43,21 @@ pub struct Limits {
     pub idle_after: Duration,
 }
 
+const MAX_TURNS: usize = 4096;
+
+/// What one chatflow or one key may take of so many turns where the operator
+/// does not say: three quarters, rounded up.
+pub const fn share_of(max_turns: usize) -> usize {
+    max_turns - max_turns / 4
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             n_shards: std::thread::available_parallelism().map_or(2, usize::from),
-            max_turns: 4096,
+            max_turns: MAX_TURNS,
+            max_chatflow_turns: share_of(MAX_TURNS),
+            max_key_turns: share_of(MAX_TURNS),
             max_session_queue: 64,
             max_live_sessions: 200_000,
             max_tail_bytes: 64 * 1024,
@@ -84,7 +100,7 @@ struct Inner {
     shards: Vec<Addr<ShardActor>>,
     arbiters: Vec<Arbiter>,
     hasher: RandomState,
-    permits: Arc<Semaphore>,
+    admission: Admission,
     running: Arc<RunningTurns>,
     limits: Limits,
     stats: Arc<Stats>,
@@ -106,26 +122,29 @@ impl SupervisorHandle {
             }));
             arbiters.push(arbiter);
         }
-        let permits = Arc::new(Semaphore::new(limits.max_turns));
+        let admission = Admission::new(limits);
         let hasher = RandomState::new();
         let running = Arc::new(RunningTurns::default());
-        let inner = Inner { shards, arbiters, hasher, permits, running, limits, stats };
+        let inner = Inner { shards, arbiters, hasher, admission, running, limits, stats };
         let handle = Self { inner: Arc::new(inner) };
         handle.count_pending().await;
         handle
     }
 
-    /// Takes a permit and hands the turn to its session. Dropping the result
+    /// Admits the turn and hands it to its session. Dropping the result
     /// cancels the turn: nothing of it is stored then.
     ///
     /// # Errors
-    /// [`ErrorCode::Overloaded`] at once when the server is full.
+    /// At once: [`ErrorCode::Overloaded`] when the server is full,
+    /// [`ErrorCode::LimitExceeded`] when the chatflow or the API key has as
+    /// many turns as it may.
     pub fn run_turn(
         &self,
         key: SessionKey,
         runner: Box<dyn TurnRunner>,
     ) -> Result<PendingTurn, Fault> {
-        let permit = self.inner.permits.clone().try_acquire_owned().map_err(|_| self.full())?;
+        let admitted = self.inner.admission.admit(key.chatflow, runner.api_key());
+        let permit = admitted.map_err(|refusal| self.refused(refusal))?;
         let cancel = CancellationToken::new();
         let (reply, answer) = oneshot::channel();
         let chat = runner.chat_id().map(|chat| (key.chatflow, chat));
@@ -196,7 +215,7 @@ impl SupervisorHandle {
 
     /// Permits taken at this moment.
     pub fn turns_in_flight(&self) -> usize {
-        self.inner.limits.max_turns.saturating_sub(self.inner.permits.available_permits())
+        self.inner.admission.n_admitted()
     }
 
     /// Turns that run and wait at this moment.
@@ -218,6 +237,21 @@ impl SupervisorHandle {
         &self.inner.shards[hash % self.inner.shards.len()]
     }
 
+    /// Chatflows and API keys that have turns at this moment.
+    pub fn sharers(&self) -> usize {
+        self.inner.admission.n_sharers()
+    }
+
+    fn refused(&self, refusal: Refusal) -> Fault {
+        let message = match refusal {
+            Refusal::Server => return self.full(),
+            Refusal::Chatflow => "this chatflow has as many requests running as it may",
+            Refusal::Key => "this API key has as many requests running as it may",
+        };
+        let message = format!("{message}; try again soon");
+        Fault::new(ErrorCode::LimitExceeded, message).retry_after(1)
+    }
+
     fn full(&self) -> Fault {
         self.inner.stats.refused.fetch_add(1, Ordering::Relaxed);
         let message = "the server is at its limit of running requests; try again soon";
@@ -229,7 +263,7 @@ impl SupervisorHandle {
 /// cancels it and gives the permit back.
 pub struct PendingTurn {
     answer: oneshot::Receiver<Result<TurnReply, Fault>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: TurnPermit,
     _entry: Option<Entry>,
     cancel: DropGuard,
 }

@@ -7,6 +7,7 @@
 //! - [`ports`]: what the actors ask of the world
 //! - [`messages`]: what every actor can be told, with its reply
 //! - [`handle`]: the only way in; no `Addr` leaves this crate
+//! - `admission`: how many turns are taken on, of whom
 //! - `shard`: finds, starts and passivates the sessions of one arbiter
 //! - `session`: one conversation, one turn at a time
 //! - `step`: one piece of a session's work, as a future
@@ -22,6 +23,7 @@
 //! runs. A shard re-creates dead sessions itself, and every turn runs inside
 //! `catch_unwind`.
 
+mod admission;
 mod budget;
 pub mod handle;
 mod memory;
@@ -36,7 +38,7 @@ mod upsert_desk;
 pub mod upsert_handle;
 pub mod view;
 
-pub use handle::{Limits, Load, PendingTurn, Stats, SupervisorHandle};
+pub use handle::{Limits, Load, PendingTurn, Stats, SupervisorHandle, share_of};
 pub use ports::{
     Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
     UpsertRunner,

@@ -29,6 +29,11 @@ pub trait TurnRunner: Send {
         None
     }
 
+    /// The id of the API key that opened the turn, if one did.
+    fn api_key(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Runs the turn after those of `tail`. The future lives on the
     /// session's arbiter. It must end soon after `cancel` fires; what it
     /// returns then is dropped.

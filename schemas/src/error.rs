@@ -43,6 +43,8 @@ pub enum ErrorCode {
     UpstreamTimeout,
     /// The provider's own rate limit.
     UpstreamLimited,
+    /// The provider keeps failing and is not asked for a while.
+    UpstreamPaused,
     /// The caller left, so the work was dropped.
     Cancelled,
     /// The disk or the store failed: nothing was acknowledged.

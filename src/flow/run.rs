@@ -63,6 +63,8 @@ pub struct BoundTurn {
     pub trace_id: TraceId,
     /// The request's `Idempotency-Key`, held until its turn is over.
     pub repetition: Option<RunningKey>,
+    /// The id of the API key that let the request in, if it took one.
+    pub api_key: Option<Arc<str>>,
     /// Where events go; closed for an answer in one piece.
     pub events: EventSink,
     /// Where older turns are read.
@@ -74,6 +76,10 @@ pub struct BoundTurn {
 impl TurnRunner for BoundTurn {
     fn chat_id(&self) -> Option<ChatId> {
         Some(self.chat_id.clone())
+    }
+
+    fn api_key(&self) -> Option<Arc<str>> {
+        self.api_key.clone()
     }
 
     fn run(

@@ -50,7 +50,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorCode::LimitExceeded | ErrorCode::UpstreamLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Overloaded | ErrorCode::UpstreamPaused => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::UnsupportedNode => StatusCode::NOT_IMPLEMENTED,
         // The chatflow, not the request, is wrong; its operator has to act.
         ErrorCode::InvalidFlow | ErrorCode::MissingCredential | ErrorCode::KeyReused => {

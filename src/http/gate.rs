@@ -8,7 +8,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use parlor_schemas::{ApiKey, ChatflowId, ErrorCode, PredictionRequest, Scope};
 use serde_json::Value;
 
@@ -48,6 +48,14 @@ pub enum Policy {
 /// the owner of the folder can open it.
 #[derive(Debug, Clone, Copy)]
 pub struct ThroughOwnSocket;
+
+/// The key that let a request in, for those who count by it.
+struct OpenedBy(Arc<ApiKey>);
+
+/// The id of the key that let a request in, if one did.
+pub fn opened_by(request: &HttpRequest) -> Option<Arc<str>> {
+    request.extensions().get::<OpenedBy>().map(|key| key.0.id.as_str().into())
+}
 
 /// Why a request is not let in.
 enum Refusal {
@@ -187,7 +195,7 @@ async fn admit_to_flow(
         let found = callers::key(request, state).await?;
         let key = found.filter(|key| key.id == wanted && opens(key, scope));
         let key = key.ok_or_else(|| unauthorized("Unauthorized"))?;
-        count(&key, state, standing)?;
+        count(key, request, state, standing)?;
     }
     check_origin(request, flow)
 }
@@ -216,7 +224,7 @@ async fn admit_operator(
     }
     let key = callers::key(request, state).await?.filter(|key| opens(key, scope));
     let key = key.ok_or_else(refused)?;
-    count(&key, state, standing)
+    count(key, request, state, standing)
 }
 
 /// Whether a key opens what asks for a scope; the operator's opens all.
@@ -225,8 +233,15 @@ fn opens(key: &ApiKey, scope: Scope) -> bool {
 }
 
 /// Counts a use of a key. Its headers give way to the chatflow's.
-fn count(key: &ApiKey, state: &AppState, standing: &mut Option<Standing>) -> Result<(), Refusal> {
-    let Some(now) = state.limits.key(key) else { return Ok(()) };
+fn count(
+    key: Arc<ApiKey>,
+    request: &HttpRequest,
+    state: &AppState,
+    standing: &mut Option<Standing>,
+) -> Result<(), Refusal> {
+    let now = state.limits.key(&key);
+    request.extensions_mut().insert(OpenedBy(key));
+    let Some(now) = now else { return Ok(()) };
     if now.is_refused {
         *standing = Some(now);
         return Err(limits::too_often(now).into());

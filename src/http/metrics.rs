@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
-use parlor_nodes::upstream;
+use parlor_nodes::upstream::{self, Breakers};
 
 use super::state::AppState;
 use crate::metrics::process;
@@ -42,8 +42,18 @@ fn turns(page: &mut Page, state: &AppState) {
     let help = "Tokens that providers counted for answered turns.";
     page.counters("parlor_tokens_total", help, "direction", directions);
     page.gauge("parlor_streams_open", "Streams that are open.", metrics.streams.now());
-    let help = "Calls of providers that failed, each try, by how.";
+    let help = "Errors of providers that ended a turn, an upsert or an agent's tool, by how.";
     page.counters("parlor_upstream_errors_total", help, "kind", upstream::ERRORS.counts());
+    breakers(page, state);
+}
+
+fn breakers(page: &mut Page, state: &AppState) {
+    let breakers = state.services.breakers();
+    let help = "Addresses of providers that keep failing and are left alone now.";
+    page.gauge("parlor_breakers_open", help, breakers.map_or(0, Breakers::n_open));
+    let help = "Calls that were not made because their address was left alone.";
+    let n_refused = breakers.map_or(0, Breakers::n_refused);
+    page.counter("parlor_breaker_refused_total", help, n_refused);
 }
 
 fn sessions(page: &mut Page, state: &AppState) {

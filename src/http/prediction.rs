@@ -1,6 +1,8 @@
 //! `POST /api/v1/prediction/{id}`: one turn of a conversation; and the same for
 //! the operator, `POST /api/v1/internal-prediction/{id}`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_actors::PendingTurn;
 use parlor_nodes::EventSink;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::gate;
 use super::idempotency::IdempotencyKey;
 use super::multipart;
 use super::replay::{self, Claim};
@@ -212,7 +215,8 @@ async fn hand_over(
     } else {
         (EventSink::none(), None)
     };
-    let arrival = Arrival { asked_at, trace_id: trace_id(&request), door, repetition };
+    let (trace_id, api_key) = (trace_id(&request), gate::opened_by(&request));
+    let arrival = Arrival { asked_at, trace_id, api_key, door, repetition };
     let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
     Ok(match receiver {
@@ -221,13 +225,14 @@ async fn hand_over(
     })
 }
 
-/// When and through which door a request came, its id in logs and traces, and
-/// the `Idempotency-Key` that it holds.
+/// When and through which door a request came, with which key, its id in logs
+/// and traces, and the `Idempotency-Key` that it holds.
 struct Arrival {
     door: ChatType,
     asked_at: Timestamp,
     trace_id: TraceId,
     repetition: Option<RunningKey>,
+    api_key: Option<Arc<str>>,
 }
 
 /// The caller's trace, where it takes part in one, else a new one.
@@ -239,7 +244,7 @@ fn trace_id(request: &HttpRequest) -> TraceId {
 fn bind(
     state: &AppState,
     flow: &ReadyFlow,
-    plan: &std::sync::Arc<Plan>,
+    plan: &Arc<Plan>,
     prediction: PredictionRequest,
     files: Vec<FormFile>,
     arrival: Arrival,
@@ -269,6 +274,7 @@ fn bind(
         asked_at: arrival.asked_at,
         trace_id: arrival.trace_id,
         repetition: arrival.repetition,
+        api_key: arrival.api_key,
         events,
         store: state.store.history().clone(),
         services: state.services.clone(),

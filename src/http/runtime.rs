@@ -97,6 +97,10 @@ pub struct Store {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bounds {
+    /// Turns of one chatflow that run or wait.
+    pub chatflow_turns: usize,
+    /// Turns that one API key opened.
+    pub key_turns: usize,
     /// Turns that may wait in one session.
     pub session_queue: usize,
     /// Sessions that one arbiter keeps in memory.
@@ -152,6 +156,8 @@ fn sessions(shards: Vec<ShardView>) -> Vec<Session> {
 fn bounds(state: &AppState) -> Bounds {
     let (turns, upserts) = (state.supervisor.limits(), state.upserts.handle().limits());
     Bounds {
+        chatflow_turns: turns.max_chatflow_turns,
+        key_turns: turns.max_key_turns,
         session_queue: turns.max_session_queue,
         live_sessions_per_shard: turns.max_live_sessions,
         session_idle_s: turns.idle_after.as_secs(),

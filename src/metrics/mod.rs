@@ -75,9 +75,10 @@ impl Outcome {
             }
             ErrorCode::LimitExceeded | ErrorCode::Overloaded => Self::Refused,
             ErrorCode::Cancelled => Self::Cancelled,
-            ErrorCode::UpstreamFailed | ErrorCode::UpstreamTimeout | ErrorCode::UpstreamLimited => {
-                Self::Upstream
-            }
+            ErrorCode::UpstreamFailed
+            | ErrorCode::UpstreamTimeout
+            | ErrorCode::UpstreamLimited
+            | ErrorCode::UpstreamPaused => Self::Upstream,
             ErrorCode::StoreFailed => Self::Store,
             ErrorCode::Internal => Self::Internal,
         }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::egress::Guard;
 use crate::error::NodeError;
 use crate::retrieval::{IndexShelf, UpsertLedger};
+use crate::upstream::Breakers;
 
 /// What the server lends to nodes.
 pub trait Services: Send + Sync {
@@ -26,6 +27,11 @@ pub trait Services: Send + Sync {
     /// The address that the operator set for a provider of
     /// [`crate::PROVIDERS`], in place of its public one.
     fn provider_url(&self, provider: &str) -> Option<String>;
+
+    /// The circuit breakers of providers; without them every call is made.
+    fn breakers(&self) -> Option<&Breakers> {
+        None
+    }
 
     /// The guard of addresses that a request, a page or a model can steer.
     fn egress(&self) -> Guard {

@@ -2,6 +2,8 @@
 
 use parlor_schemas::{ErrorCode, Fault};
 
+use crate::upstream;
+
 /// An error of a node, built or running.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NodeError {
@@ -52,6 +54,14 @@ pub enum NodeError {
         /// The limit.
         seconds: u64,
     },
+    /// The provider's address keeps failing, so it is not asked for a while.
+    #[error("{provider} keeps failing and is left alone for now; try again in {retry_after_s} s")]
+    UpstreamPaused {
+        /// Name of the provider.
+        provider: String,
+        /// When it may be asked again.
+        retry_after_s: u64,
+    },
     /// The caller left.
     #[error("the caller left")]
     Cancelled,
@@ -74,16 +84,21 @@ impl NodeError {
             Self::UpstreamStatus { status: 429, .. } => ErrorCode::UpstreamLimited,
             Self::UpstreamStatus { .. } | Self::UpstreamBroken { .. } => ErrorCode::UpstreamFailed,
             Self::UpstreamTimeout { .. } => ErrorCode::UpstreamTimeout,
+            Self::UpstreamPaused { .. } => ErrorCode::UpstreamPaused,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::History(fault) | Self::Store(fault) => fault.code,
         }
     }
 }
 
+/// Where an error leaves the nodes it ends what was asked for, and so it is
+/// counted here: not at each try, nor where a node takes it as an answer.
 impl From<NodeError> for Fault {
     fn from(error: NodeError) -> Self {
+        upstream::ERRORS.count(&error);
         let retry_after_s = match &error {
             NodeError::UpstreamStatus { retry_after_s, .. } => *retry_after_s,
+            NodeError::UpstreamPaused { retry_after_s, .. } => Some(*retry_after_s),
             NodeError::History(fault) | NodeError::Store(fault) => fault.retry_after_s,
             _ => None,
         };

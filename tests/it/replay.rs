@@ -10,7 +10,7 @@ use crate::support::flows::OPENAI_KEY;
 use crate::support::golden::{self, Golden};
 use crate::support::scripted::Received;
 use crate::support::shape::differences;
-use crate::support::{Caller, Flow, Parlor, Reply, Scripted, fixture_text, sse};
+use crate::support::{Caller, Flow, Options, Parlor, Reply, Scripted, fixture_text, sse};
 
 /// What the model of the recordings always said, one word a token.
 pub const SENTENCE: &str =
@@ -56,7 +56,12 @@ fn recorded_settings(name: &str) -> Value {
 impl Stage {
     /// Everything set up as it was when the exchanges were recorded.
     pub async fn set() -> Self {
-        let server = Parlor::start();
+        Self::set_with(Options::default()).await
+    }
+
+    /// The same on a server with other options.
+    pub async fn set_with(options: Options) -> Self {
+        let server = Parlor::start_with(options);
         let model = Scripted::saying(SENTENCE).await;
         let credential = server.openai_credential().await;
         let (key_id, key_of_flow_g) = server.api_key("of flow g").await;

@@ -15,6 +15,7 @@ use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::{Tool, ToolOutput};
 use crate::model::ToolDefinition;
+use crate::upstream;
 
 /// Calls of one step that run at the same time.
 const AT_ONCE: usize = 8;
@@ -106,6 +107,8 @@ impl Toolbox {
             }
             Err(NodeError::Cancelled) => Err(NodeError::Cancelled),
             Err(error) => {
+                // It goes no further: the agent is told, and the turn goes on.
+                upstream::ERRORS.count(&error);
                 run.error(&error.to_string()).await?;
                 Ok(failed(definition, shown, error.to_string()))
             }

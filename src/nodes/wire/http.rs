@@ -4,6 +4,7 @@
 mod budget;
 mod pause;
 mod refusal;
+mod watch;
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub(crate) use refusal::complaint;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::upstream;
+use watch::Watch;
 
 const MAX_RETRIES: u32 = 2;
 /// The whole of a call: a provider that drips a byte now and then must not
@@ -53,6 +54,8 @@ pub(crate) struct Reply<'a> {
     /// The call that it answers.
     pub(crate) call: Call<'a>,
     response: Response,
+    /// Tells the address's breaker how it goes on.
+    watch: Watch<'a>,
     /// When the next chunk must be there, and the limit that this comes from.
     due: Instant,
     limit: Duration,
@@ -65,6 +68,13 @@ pub(crate) struct Reply<'a> {
 struct Failure {
     error: NodeError,
     pause: Option<Duration>,
+}
+
+impl From<NodeError> for Failure {
+    /// Another try would not help.
+    fn from(error: NodeError) -> Self {
+        Self { error, pause: None }
+    }
 }
 
 impl<'a> Call<'a> {
@@ -95,55 +105,68 @@ impl<'a> Call<'a> {
     /// Sends what `build` makes, anew for each try.
     ///
     /// # Errors
-    /// Any of the provider's, [`NodeError::UpstreamTimeout`], or
+    /// Any of the provider's, [`NodeError::UpstreamTimeout`],
+    /// [`NodeError::UpstreamPaused`] where its address keeps failing, or
     /// [`NodeError::Cancelled`] when the caller left.
     pub(crate) async fn send(
         self,
         build: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply<'a>, NodeError> {
         let client = self.ctx.services.http();
-        let now = Instant::now();
-        let (due, end) = (now + self.timeout, now + self.longest);
-        self.budget.deposit();
+        let due = Instant::now() + self.timeout;
+        let end = Instant::now() + self.longest;
         let mut n_retries = 0;
+        let mut earlier = None;
         loop {
-            let sending = build(&client).send();
-            let failure = match self.within(due, self.timeout, sending).await? {
-                Ok(response) if response.status().is_success() => {
-                    return Ok(Reply {
-                        call: self,
-                        response,
-                        due,
-                        limit: self.timeout,
-                        end,
-                        n_bytes: 0,
-                    });
+            let failure = match self.once(build(&client), due, n_retries).await {
+                Ok((response, watch)) => {
+                    let limit = self.timeout;
+                    return Ok(Reply { call: self, response, watch, due, limit, end, n_bytes: 0 });
                 }
-                Ok(response) => {
-                    self.within(due, self.timeout, self.refused(response, n_retries)).await?
-                }
-                Err(error) => self.unsent(&error, n_retries),
+                Err(failure) => failure,
+            };
+            let error = match failure.error {
+                // What the provider did says more than that it is left alone since.
+                NodeError::UpstreamPaused { .. } => earlier.unwrap_or(failure.error),
+                error => error,
             };
             let pause = failure.pause.filter(|pause| {
                 n_retries < MAX_RETRIES && Instant::now() + *pause < due && self.budget.withdraw()
             });
-            let Some(pause) = pause else { return Err(failure.error) };
+            let Some(pause) = pause else { return Err(error) };
             n_retries += 1;
             self.within(due, self.timeout, sleep(pause)).await?;
+            earlier = Some(error);
         }
+    }
+
+    /// One try.
+    async fn once(
+        &self,
+        request: RequestBuilder,
+        due: Instant,
+        n_retries: u32,
+    ) -> Result<(Response, Watch<'a>), Failure> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|_| self.broken("has no valid address"))?;
+        let mut watch = Watch::begin(self, request.url())?;
+        if n_retries == 0 {
+            self.budget.deposit();
+        }
+        let sent = self.within(due, self.timeout, client.execute(request)).await;
+        let sent = sent.inspect_err(|error| watch.missed(error, self.timeout))?;
+        let response = sent.map_err(|error| self.unsent(&error, &mut watch, n_retries))?;
+        let status = response.status();
+        watch.answered(status.as_u16());
+        if status.is_success() {
+            return Ok((response, watch));
+        }
+        Err(self.within(due, self.timeout, self.refused(response, n_retries)).await?)
     }
 
     /// The provider broke off or spoke nonsense; `problem` starts with a verb.
     pub(crate) fn broken(&self, problem: impl Into<String>) -> NodeError {
-        self.counted(NodeError::UpstreamBroken {
-            provider: self.provider.to_owned(),
-            problem: problem.into(),
-        })
-    }
-
-    fn counted(&self, error: NodeError) -> NodeError {
-        upstream::ERRORS.count(&error);
-        error
+        NodeError::UpstreamBroken { provider: self.provider.to_owned(), problem: problem.into() }
     }
 
     /// The provider's error in its own words, made safe to show.
@@ -155,7 +178,7 @@ impl<'a> Call<'a> {
     ) -> NodeError {
         let message = refusal::presentable(message, self.secrets);
         let provider = self.provider.to_owned();
-        self.counted(NodeError::UpstreamStatus { provider, status, message, retry_after_s })
+        NodeError::UpstreamStatus { provider, status, message, retry_after_s }
     }
 
     async fn within<T>(
@@ -169,7 +192,7 @@ impl<'a> Call<'a> {
             () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
             done = timeout_at(due, work) => done.map_err(|_| {
                 let (provider, seconds) = (self.provider.to_owned(), limit.as_secs().max(1));
-                self.counted(NodeError::UpstreamTimeout { provider, seconds })
+                NodeError::UpstreamTimeout { provider, seconds }
             }),
         }
     }
@@ -193,16 +216,17 @@ impl<'a> Call<'a> {
     }
 
     /// The library's own words can hold the address, so they stay inside.
-    fn unsent(&self, error: &reqwest::Error, n_retries: u32) -> Failure {
+    fn unsent(&self, error: &reqwest::Error, watch: &mut Watch<'_>, n_retries: u32) -> Failure {
         if error.is_builder() {
-            return Failure { error: self.broken("has no valid address"), pause: None };
+            return self.broken("has no valid address").into();
         }
+        watch.broke();
         if error.is_connect() {
             let error = self.broken("could not be reached");
             return Failure { error, pause: Some(pause::jittered(n_retries)) };
         }
         // The provider may have begun to work, so the request is not repeated.
-        Failure { error: self.broken("broke off before it answered"), pause: None }
+        self.broken("broke off before it answered").into()
     }
 }
 
@@ -214,8 +238,12 @@ impl Reply<'_> {
     /// or what [`Call::reading_up_to`] allows.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NodeError> {
         let call = self.call;
-        let chunk = call.within(self.due, self.limit, self.response.chunk()).await?;
-        let chunk = chunk.map_err(|_| call.broken("broke off in the middle of its answer"))?;
+        let chunk = call.within(self.due, self.limit, self.response.chunk()).await;
+        let chunk = chunk.inspect_err(|error| self.watch.missed(error, self.limit))?;
+        let chunk = chunk.map_err(|_| {
+            self.watch.broke();
+            call.broken("broke off in the middle of its answer")
+        })?;
         self.due = Instant::now() + call.silence;
         self.limit = call.silence;
         if self.due > self.end {

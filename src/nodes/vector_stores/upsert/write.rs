@@ -17,6 +17,7 @@ use super::progress::Progress;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter, check_vectors};
+use crate::upstream;
 use crate::vector_stores::VectorStore;
 
 /// Batches that are being embedded at the same time.
@@ -165,6 +166,7 @@ impl<'a> Work<'a> {
             Err(error) => Err(error),
         };
         if let Err(error) = undone {
+            upstream::ERRORS.count(&error);
             tracing::warn!("{}: chunks of a failed upsert are left: {error}", self.store.title);
         }
     }

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_budget_allows_three_retries_and_ten_calls_earn_one() {
+    fn p8_a_new_budget_allows_three_retries_and_ten_calls_earn_one() {
         let budget = RetryBudget::new();
         assert_eq!(n_retries(&budget), 3);
 
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_time_saves_up_ten_retries_at_most() {
+    fn p8_a_quiet_time_saves_up_ten_retries_at_most() {
         let budget = RetryBudget::new();
 
         (0..1000).for_each(|_| budget.deposit());

@@ -16,7 +16,7 @@ fn ctx() -> TurnCtx {
 }
 
 #[test]
-fn a_busy_provider_is_asked_again() {
+fn p8_a_busy_provider_is_asked_again() {
     run(Box::pin(async {
         let busy = answer("503", "retry-after: 0\r\n", "");
         let server = TestServer::answering(&[busy.clone(), busy, answer("200", "", "ok")]).await;
@@ -27,7 +27,7 @@ fn a_busy_provider_is_asked_again() {
 }
 
 #[test]
-fn a_long_pause_is_reported_instead_of_waited_for() {
+fn p8_a_long_pause_is_reported_instead_of_waited_for() {
     run(Box::pin(async {
         let busy =
             answer("429", "retry-after: 30\r\n", r#"{"error":{"message":"topsecret slow"}}"#);
@@ -42,7 +42,7 @@ fn a_long_pause_is_reported_instead_of_waited_for() {
 }
 
 #[test]
-fn a_refused_request_is_not_repeated() {
+fn p8_a_refused_request_is_not_repeated() {
     run(Box::pin(async {
         let server = TestServer::answering(&[answer("400", "", "<html>")]).await;
 

@@ -1,5 +1,15 @@
-//! How often calls of providers failed, for the server's metrics: one tally
-//! for the process, since the budget of retries is the process's too.
+//! What the server knows of the places that its nodes call: how often they
+//! failed for good, and which of them are left alone for a while. The tally is
+//! one for the process, since the budget of retries is the process's too.
+//!
+//! # Layout
+//! - `breakers`: a circuit breaker for each address; `circuit`: one of them
+
+mod breakers;
+mod circuit;
+
+pub use breakers::Breakers;
+pub(crate) use breakers::Passage;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +21,8 @@ pub static ERRORS: UpstreamErrors = UpstreamErrors::new();
 /// The kinds in the order of their counters.
 const KINDS: [&str; 5] = ["timeout", "limited", "status_4xx", "status_5xx", "broken"];
 
-/// Failed tries by kind.
+/// Errors that nothing made good any more, by kind: neither another try nor a
+/// node that took them as an answer.
 #[derive(Debug)]
 pub struct UpstreamErrors([AtomicU64; KINDS.len()]);
 
@@ -20,7 +31,8 @@ impl UpstreamErrors {
         Self([const { AtomicU64::new(0) }; KINDS.len()])
     }
 
-    /// Counts a failed try. What is not the provider's is left out.
+    /// Counts an error where it ends: in a turn or an upsert that fails, or in
+    /// what an agent is told. What is not the provider's is left out.
     pub fn count(&self, error: &NodeError) {
         let kind = match error {
             NodeError::UpstreamTimeout { .. } => 0,

@@ -1,0 +1,181 @@
+//! How many turns are taken on: of the whole server, of a chatflow, of an API
+//! key. The only place where they are counted. What was counted is given back
+//! by drop, so neither a caller who leaves nor a panic can keep a place.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parlor_schemas::ChatflowId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::handle::Limits;
+
+/// Every turn enters and leaves, so one lock for all of them would be felt.
+const N_STRIPES: usize = 16;
+
+/// Whose limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Server,
+    Chatflow,
+    Key,
+}
+
+/// The turns that were admitted and have not left.
+pub(crate) struct Admission {
+    limits: Limits,
+    permits: Arc<Semaphore>,
+    chatflows: Arc<Shares<ChatflowId>>,
+    keys: Arc<Shares<Arc<str>>>,
+}
+
+/// The place of one turn.
+pub(crate) struct TurnPermit {
+    _permit: OwnedSemaphorePermit,
+    _of_chatflow: Share<ChatflowId>,
+    _of_key: Option<Share<Arc<str>>>,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let permits = Arc::new(Semaphore::new(limits.max_turns));
+        Self { limits, permits, chatflows: Arc::default(), keys: Arc::default() }
+    }
+
+    /// Takes a place for a turn, or none at all.
+    pub(crate) fn admit(
+        &self,
+        chatflow: ChatflowId,
+        key: Option<Arc<str>>,
+    ) -> Result<TurnPermit, Refusal> {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Refusal::Server)?;
+        let of_chatflow = self.chatflows.enter(chatflow, self.limits.max_chatflow_turns);
+        let of_chatflow = of_chatflow.ok_or(Refusal::Chatflow)?;
+        let of_key = match key {
+            None => None,
+            Some(key) => Some(self.keys.enter(key, self.limits.max_key_turns).ok_or(Refusal::Key)?),
+        };
+        Ok(TurnPermit { _permit: permit, _of_chatflow: of_chatflow, _of_key: of_key })
+    }
+
+    /// Turns that were admitted and have not left.
+    pub(crate) fn n_admitted(&self) -> usize {
+        self.limits.max_turns.saturating_sub(self.permits.available_permits())
+    }
+
+    /// Chatflows and keys that have such turns.
+    pub(crate) fn n_sharers(&self) -> usize {
+        self.chatflows.len() + self.keys.len()
+    }
+}
+
+/// Counts by owner. Who has none is not kept, so there are never more entries
+/// than turns.
+struct Shares<K> {
+    stripes: [Mutex<HashMap<K, usize>>; N_STRIPES],
+    hasher: RandomState,
+}
+
+impl<K> Default for Shares<K> {
+    fn default() -> Self {
+        Self { stripes: Default::default(), hasher: RandomState::new() }
+    }
+}
+
+impl<K: Hash + Eq + Clone> Shares<K> {
+    /// One more, unless the owner has `most` already.
+    fn enter(self: &Arc<Self>, owner: K, most: usize) -> Option<Share<K>> {
+        let mut counts = self.stripe(&owner);
+        let n_before = counts.get(&owner).copied().unwrap_or_default();
+        if n_before >= most {
+            return None;
+        }
+        counts.insert(owner.clone(), n_before + 1);
+        drop(counts);
+        Some(Share { shares: self.clone(), owner })
+    }
+
+    fn leave(&self, owner: &K) {
+        let mut counts = self.stripe(owner);
+        match counts.get_mut(owner) {
+            Some(count @ 2..) => *count -= 1,
+            _ => drop(counts.remove(owner)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        let len = |stripe: &Mutex<HashMap<K, usize>>| {
+            stripe.lock().unwrap_or_else(PoisonError::into_inner).len()
+        };
+        self.stripes.iter().map(len).sum()
+    }
+
+    fn stripe(&self, owner: &K) -> MutexGuard<'_, HashMap<K, usize>> {
+        let at = self.hasher.hash_one(owner) as usize % N_STRIPES;
+        self.stripes[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One turn among its owner's.
+struct Share<K: Hash + Eq + Clone> {
+    shares: Arc<Shares<K>>,
+    owner: K,
+}
+
+impl<K: Hash + Eq + Clone> Drop for Share<K> {
+    fn drop(&mut self) {
+        self.shares.leave(&self.owner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(max_turns: usize, max_chatflow_turns: usize, max_key_turns: usize) -> Admission {
+        let limits = Limits { max_turns, max_chatflow_turns, max_key_turns, ..Limits::default() };
+        Admission::new(limits)
+    }
+
+    fn chatflow(n: u8) -> ChatflowId {
+        ChatflowId::from_bytes([n; 16])
+    }
+
+    fn key(name: &str) -> Option<Arc<str>> {
+        Some(name.into())
+    }
+
+    #[test]
+    fn a_refused_turn_takes_no_place_anywhere() {
+        let admission = admission(3, 2, 1);
+        let first = admission.admit(chatflow(1), key("a")).unwrap();
+        assert_eq!(admission.admit(chatflow(2), key("a")).err(), Some(Refusal::Key));
+        let second = admission.admit(chatflow(1), key("b")).unwrap();
+        assert_eq!(admission.admit(chatflow(1), None).err(), Some(Refusal::Chatflow));
+        assert_eq!((admission.n_admitted(), admission.n_sharers()), (2, 3));
+        let third = admission.admit(chatflow(2), None).unwrap();
+        assert_eq!(admission.admit(chatflow(3), key("c")).err(), Some(Refusal::Server));
+        drop((first, second, third));
+        assert_eq!((admission.n_admitted(), admission.n_sharers()), (0, 0));
+    }
+
+    #[test]
+    fn threads_that_come_and_go_leave_nothing_behind() {
+        let admission = admission(64, 3, 2);
+        std::thread::scope(|scope| {
+            for n in 0..8_u8 {
+                let admission = &admission;
+                scope.spawn(move || {
+                    for round in 0..1_000 {
+                        let named = key(if round % 2 == 0 { "a" } else { "b" });
+                        let permit = admission.admit(chatflow(n % 3), named);
+                        assert!(admission.n_sharers() <= 5);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        assert_eq!((admission.n_admitted(), admission.n_sharers()), (0, 0));
+    }
+}

@@ -8,13 +8,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::budget::Budget;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::extract::{ExtractError, MAX_FILE_BYTES};
 use crate::files::{self, InputFile};
 use crate::inputs::{InputValue, Inputs};
-use crate::retrieval::{Document, DocumentLoader, LoadFailure, Loaded, Origin};
+use crate::retrieval::{Budget, Document, DocumentLoader, LoadFailure, Loaded, Origin};
 use crate::workers;
 
 /// Characters of a file's name that are shown and kept.

@@ -1,7 +1,7 @@
 //! Document loaders: text from somewhere, as documents or as one text.
 
-mod budget;
 mod files;
+mod finish;
 mod folder;
 mod output;
 #[cfg(test)]

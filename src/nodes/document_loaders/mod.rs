@@ -6,6 +6,7 @@ mod folder;
 mod output;
 #[cfg(test)]
 mod tests;
+mod unset;
 
 pub use output::joined_text;
 

@@ -119,6 +119,7 @@ pub async fn compute<T: Send + 'static>(
 mod tests {
     use std::sync::mpsc;
 
+    use parlor_schemas::{ErrorCode, Fault};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -151,7 +152,8 @@ mod tests {
         let other = attempt_at(&ONE, &turn, || ()).await;
         end.send(()).unwrap();
 
-        assert!(matches!(other, Err(NodeError::Busy { retry_after_s: 5 })), "{other:?}");
+        let fault = Fault::from(other.unwrap_err());
+        assert_eq!((fault.code, fault.retry_after_s), (ErrorCode::Overloaded, Some(5)));
         assert_eq!(long.await.unwrap(), Ok(true));
         assert_eq!(attempt_at(&ONE, &turn, || 1).await.unwrap(), Ok(1), "the place is free again");
     }

@@ -136,7 +136,10 @@ impl Crawl<'_> {
             Ok(fetched) if (200..300).contains(&fetched.status) => {
                 let read = move || Robots::parse(&charset::decode(&fetched.bytes, Some("utf-8")));
                 match self.reader.compute(read).await? {
-                    Ok(robots) => return Ok(self.frontier.obey(robots)),
+                    Ok(robots) => {
+                        self.frontier.obey(robots);
+                        return Ok(());
+                    }
                     Err(problem) => problem,
                 }
             }

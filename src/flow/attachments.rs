@@ -9,22 +9,17 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use parlor_nodes::extract::{self, ExtractError};
+use parlor_nodes::workers::{RETRY_AFTER_S, Undone, Workers};
 use parlor_schemas::{Chatflow, ErrorCode, Fault};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::uploads::FormFile;
 use crate::store::StoreError;
 use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 
-/// Requests whose files are read at the same time.
-const MAX_READERS: usize = 2;
-/// How long a request's files may take, waiting included.
-const MAX_TIME: Duration = Duration::from_secs(60);
-
-static READERS: Semaphore = Semaphore::const_new(MAX_READERS);
+/// Reads the files of two requests at a time, those of a request for a minute.
+static READERS: Workers = Workers::new(2, Duration::from_secs(30), Duration::from_secs(60));
 
 /// A file with its text.
 #[derive(Debug, Serialize)]
@@ -137,18 +132,23 @@ pub async fn take(
 }
 
 async fn read_all(files: Arc<[FormFile]>, as_base64: bool) -> Result<Vec<Attachment>, Fault> {
-    let reading = async {
-        let permit = READERS.acquire().await.map_err(|_| stopping())?;
-        let read = move || {
-            // Held to the end of the work, also when nobody waits for it any more.
-            let _permit = permit;
-            files.iter().map(|file| attachment(file, as_base64)).collect()
-        };
-        tokio::task::spawn_blocking(read).await.map_err(|_| stopping())?
-    };
-    let late = "reading the attached files takes too long; send fewer or smaller ones";
-    let late = |_| Fault::new(ErrorCode::Overloaded, late).retry_after(5);
-    timeout(MAX_TIME, reading).await.map_err(late)?
+    let read = move || files.iter().map(|file| attachment(file, as_base64)).collect();
+    READERS.run(read).await.unwrap_or_else(|undone| Err(unread(undone)))
+}
+
+fn unread(undone: Undone) -> Fault {
+    let overloaded =
+        |message| Fault::new(ErrorCode::Overloaded, message).retry_after(RETRY_AFTER_S);
+    match undone {
+        Undone::Full => overloaded("the server reads too many files at once; try again"),
+        Undone::Late(_) => {
+            overloaded("reading the attached files takes too long; send fewer or smaller ones")
+        }
+        Undone::Panicked => {
+            Fault::new(ErrorCode::BadRequest, format!("an attached file {}", ExtractError::Damaged))
+        }
+        Undone::Stopped => stopping(),
+    }
 }
 
 fn attachment(file: &FormFile, as_base64: bool) -> Result<Attachment, Fault> {
@@ -213,6 +213,13 @@ mod tests {
 
     fn file(name: &str, mime: &str) -> FormFile {
         FormFile { name: name.to_owned(), mime: mime.to_owned(), bytes: bytes::Bytes::new() }
+    }
+
+    #[test]
+    fn who_finds_no_place_is_told_when_to_come_again() {
+        let full = unread(Undone::Full);
+        assert_eq!((full.code, full.retry_after_s), (ErrorCode::Overloaded, Some(5)));
+        assert_eq!(unread(Undone::Panicked).code, ErrorCode::BadRequest);
     }
 
     #[test]

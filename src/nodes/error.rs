@@ -62,6 +62,12 @@ pub enum NodeError {
         /// When it may be asked again.
         retry_after_s: u64,
     },
+    /// Too much is computed at once; the same request may succeed later.
+    #[error("the server reads too much at once; try again in {retry_after_s} seconds")]
+    Busy {
+        /// When to come again.
+        retry_after_s: u64,
+    },
     /// The caller left.
     #[error("the caller left")]
     Cancelled,
@@ -85,6 +91,7 @@ impl NodeError {
             Self::UpstreamStatus { .. } | Self::UpstreamBroken { .. } => ErrorCode::UpstreamFailed,
             Self::UpstreamTimeout { .. } => ErrorCode::UpstreamTimeout,
             Self::UpstreamPaused { .. } => ErrorCode::UpstreamPaused,
+            Self::Busy { .. } => ErrorCode::Overloaded,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::History(fault) | Self::Store(fault) => fault.code,
         }
@@ -99,6 +106,7 @@ impl From<NodeError> for Fault {
         let retry_after_s = match &error {
             NodeError::UpstreamStatus { retry_after_s, .. } => *retry_after_s,
             NodeError::UpstreamPaused { retry_after_s, .. } => Some(*retry_after_s),
+            NodeError::Busy { retry_after_s } => Some(*retry_after_s),
             NodeError::History(fault) | NodeError::Store(fault) => fault.retry_after_s,
             _ => None,
         };

@@ -1,19 +1,19 @@
 //! Files as inputs of loaders: data URIs in the saved flow or in a request,
 //! files of a multipart body, and names of stored files.
 
-use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use bytes::Bytes;
 use serde_json::Value;
 
 /// Most files in one input.
 pub const MAX_FILES: usize = 1_000;
 
-/// Base64 as people's tools write it, with and without its padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Browsers and clients leave padding out, and some use the alphabet of URLs.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// A file of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +69,16 @@ fn data_uri(uri: &str) -> Result<InputFile, String> {
         Some((data, name)) => (data, name),
         None => (rest, ""),
     };
-    let bytes = LENIENT
-        .decode(data.trim())
-        .map_err(|_| "holds base64 that cannot be decoded".to_owned())?;
+    let bytes =
+        decode_base64(data).ok_or_else(|| "holds base64 that cannot be decoded".to_owned())?;
     Ok(InputFile::Inline { name: name.to_owned(), mime: mime.to_owned(), bytes: bytes.into() })
+}
+
+/// The bytes of base64 as people's tools write it, in files and in uploads.
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    engine.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -90,6 +96,8 @@ mod tests {
         let a = inline("a.txt", "text/plain", b"hi");
         assert_eq!(parse(one).unwrap(), std::slice::from_ref(&a));
         assert_eq!(parse(&two).unwrap(), [a, inline("", "text/csv;charset=utf-8", b"hi")]);
+        let of_urls = parse("data:;base64,-_8,filename:a").unwrap();
+        assert_eq!(of_urls, [inline("a", "", &[0xfb, 0xff])]);
         for (text, names) in [
             ("FILE-STORAGE::a.txt", vec!["a.txt"]),
             ("FILE-STORAGE::[\"a\",\"b\"]", vec!["a", "b"]),
@@ -105,7 +113,7 @@ mod tests {
         for (text, part) in [
             ("hello", "data URI"),
             ("data:text/plain,hello", "data URI"),
-            ("data:text/plain;base64,a-b_", "base64"),
+            ("data:text/plain;base64,a-b+", "base64"),
             ("[1]", "list of texts"),
             ("[\"x\"", "JSON list"),
         ] {

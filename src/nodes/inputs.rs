@@ -57,13 +57,14 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The node as errors name it: its label and its id.
+    pub fn title(&self) -> String {
+        format!("{} ({})", self.label, self.id)
+    }
+
     /// An error about one input of this node.
     pub fn bad(&self, input: &str, problem: impl Into<String>) -> NodeError {
-        NodeError::BadInput {
-            node: format!("{} ({})", self.label, self.id),
-            input: input.to_owned(),
-            problem: problem.into(),
-        }
+        NodeError::BadInput { node: self.title(), input: input.to_owned(), problem: problem.into() }
     }
 
     /// A text with its pieces apart; `None` when absent or empty.
@@ -337,8 +338,8 @@ impl Inputs {
             Some(Err(how)) => Err(NodeError::MissingCredential(how.clone())),
             _ => self.optional_secret(field).map(|(secret, _)| secret).ok_or_else(|| {
                 NodeError::MissingCredential(format!(
-                    "the credential of {} ({}) has no {field}; store it again with that field",
-                    self.label, self.id
+                    "the credential of {} has no {field}; store it again with that field",
+                    self.title()
                 ))
             }),
         }

@@ -1,14 +1,6 @@
 //! Data URIs, as browsers and clients write them.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-/// Browsers and clients leave padding out, and some use the alphabet of URLs.
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+use parlor_nodes::files::decode_base64;
 
 /// The bytes of `data:<type>;base64,<payload>`, or what is expected instead.
 pub(super) fn decode(uri: &str) -> Result<Vec<u8>, &'static str> {
@@ -17,8 +9,7 @@ pub(super) fn decode(uri: &str) -> Result<Vec<u8>, &'static str> {
     if !head.starts_with("data:") || !head.ends_with(";base64") || payload.is_empty() {
         return Err(WANTED);
     }
-    let engine = if payload.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    engine.decode(payload).map_err(|_| "holds no valid base64")
+    decode_base64(payload).ok_or("holds no valid base64")
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         system: Template::parse(&system),
         rounds: Rounds::of(inputs)?,
         moderations: moderation::connected(inputs, "inputModeration")?,
-        node: format!("{} ({})", inputs.label, inputs.id),
+        node: inputs.title(),
     })))
 }
 

@@ -59,7 +59,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         rounds: Rounds::of(inputs)?,
         moderations: moderation::connected(inputs, "inputModeration")?,
         tells_steps: inputs.boolean("enableDetailedStreaming")?.unwrap_or(false),
-        node: format!("{} ({})", inputs.label, inputs.id),
+        node: inputs.title(),
     })))
 }
 

@@ -50,7 +50,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         memory: inputs.memory("memory")?,
         moderations: moderation::connected(inputs, "inputModeration")?,
         prompt,
-        node: format!("{} ({})", inputs.label, inputs.id),
+        node: inputs.title(),
     })))
 }
 

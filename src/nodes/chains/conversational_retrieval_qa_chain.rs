@@ -77,7 +77,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         returns_sources: grounding::wants_sources(inputs)?,
         rephrase: Prompt::new(REPHRASE, Template::parse(&rephrase)),
         response: response(inputs),
-        node: format!("{} ({})", inputs.label, inputs.id),
+        node: inputs.title(),
     })))
 }
 

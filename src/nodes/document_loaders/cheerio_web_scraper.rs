@@ -5,6 +5,7 @@
 //! Flowise leaves it out.
 
 mod crawl;
+mod frontier;
 mod links;
 mod reader;
 mod sitemap;
@@ -114,8 +115,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let selector = inputs.text("selector").unwrap_or_else(|| "body".to_owned());
     let pick = Pick::parse(&selector).map_err(|problem| inputs.bad("selector", problem))?;
     let is_overridden = inputs.is_overridden;
-    let title = format!("{} ({})", inputs.label, inputs.id);
-    let pick = Arc::new(pick);
+    let (title, pick) = (inputs.title(), Arc::new(pick));
     loader(inputs, WebScraper { title, url, pages, limit, pick, is_overridden })
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::files::{Files, Problem, Source};
 use super::json_file::FoundMetadata;
+use super::jsonlines_file::POINTER_NAME;
 use super::output::{METADATA, OMIT_METADATA_KEYS, TEXT_SPLITTER, loader};
-use super::pdf_file::{USAGES, Usage};
+use super::pdf_file::{PDF_USAGE, Usage};
 use super::{csv_file, docx_file, json_file, jsonlines_file, pdf_file, text_file};
 use crate::error::NodeError;
 use crate::extract::{self, Format, Pointer};
@@ -28,8 +29,8 @@ pub const SPEC: NodeSpec = NodeSpec {
     about: "Files of all kinds as documents.",
     params: &[
         Param::open("file", Kind::File),
-        Param::open("pdfUsage", Kind::Choice(USAGES)),
-        Param::open("pointerName", Kind::Text),
+        PDF_USAGE,
+        POINTER_NAME,
         TEXT_SPLITTER,
         METADATA,
         OMIT_METADATA_KEYS,
@@ -54,7 +55,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 
 /// What reads files of all kinds, as the node's inputs say.
 pub(super) fn reader(inputs: &Inputs) -> Arc<super::files::Read> {
-    let usage = Usage::of(inputs, "pdfUsage");
+    let usage = Usage::of(inputs, PDF_USAGE);
     let pointer = jsonlines_file::pointer(inputs);
     Arc::new(move |source: &Source<'_>| read(source, usage, pointer.as_ref()))
 }

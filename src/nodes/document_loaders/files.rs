@@ -8,13 +8,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::budget::Budget;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::extract::{ExtractError, MAX_FILE_BYTES};
 use crate::files::{self, InputFile};
 use crate::inputs::{InputValue, Inputs};
-use crate::retrieval::{Document, DocumentLoader, LoadFailure, Loaded, Origin};
+use crate::retrieval::{Budget, Document, DocumentLoader, LoadFailure, Loaded, Origin};
 use crate::workers;
 
 /// Characters of a file's name that are shown and kept.
@@ -129,7 +128,7 @@ impl Files {
             _ => inputs.text(name).map(|text| Given::Text(name, text)),
         };
         Self {
-            node: format!("{} ({})", inputs.label, inputs.id),
+            node: inputs.title(),
             input: names.first().copied().unwrap_or_default(),
             given: names.iter().filter_map(given).collect(),
             from_request: inputs.is_overridden,
@@ -146,31 +145,38 @@ impl Files {
         NodeError::BadInput { node: self.node.clone(), input: input.to_owned(), problem }
     }
 
-    async fn parsed(&self, ctx: &TurnCtx) -> Result<Vec<InputFile>, NodeError> {
-        let mut all = Vec::new();
+    /// The files, and the inputs that could not be decoded.
+    async fn parsed(&self, ctx: &TurnCtx) -> Result<(Vec<InputFile>, Vec<LoadFailure>), NodeError> {
+        let (mut all, mut failures) = (Vec::new(), Vec::new());
         for given in &self.given {
             match given {
                 Given::Files(files) => all.extend_from_slice(files),
                 Given::Text(name, text) => {
                     let text = text.clone();
                     let parse = move || files::parse(&text);
-                    let files = workers::compute(&self.node, ctx, parse).await?;
-                    all.extend(files.map_err(|problem| self.bad(name, problem))?);
+                    match workers::attempt(ctx, parse).await? {
+                        Ok(Ok(files)) => all.extend(files),
+                        Ok(Err(problem)) => return Err(self.bad(name, problem)),
+                        Err(problem) => {
+                            failures.push(LoadFailure { name: (*name).to_owned(), problem });
+                        }
+                    }
                 }
             }
         }
-        if all.is_empty() {
+        if all.is_empty() && failures.is_empty() {
             return Err(self.bad(self.input, "holds no file; add one".to_owned()));
         }
-        Ok(all)
+        Ok((all, failures))
     }
 }
 
 impl DocumentLoader for Files {
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
         async move {
-            let files = self.parsed(ctx).await?;
+            let (files, failures) = self.parsed(ctx).await?;
             let mut desk = Desk::new(Arc::clone(&self.read));
+            desk.loaded.failures = failures;
             for (at, file) in files.into_iter().enumerate() {
                 let (name, mime, bytes) = match file {
                     InputFile::Inline { name, mime, bytes } => (name, mime, Ok(bytes)),
@@ -227,7 +233,7 @@ impl Desk {
     /// Reads a file, or notes why it cannot be read.
     ///
     /// # Errors
-    /// [`NodeError::Cancelled`] when the caller left.
+    /// [`NodeError::Busy`], and [`NodeError::Cancelled`] when the caller left.
     pub(super) async fn take(
         &mut self,
         file: File,
@@ -257,17 +263,10 @@ impl Desk {
         ctx: &TurnCtx,
     ) -> Result<Result<(Vec<Document>, Budget), Problem>, NodeError> {
         let (read, budget) = (Arc::clone(&self.read), self.budget);
-        let what = file.name.clone();
         let work = move || read_one(read.as_ref(), &file, &bytes, budget);
-        match workers::compute(&what, ctx, work).await {
-            Ok(done) => Ok(done),
-            // It took too long, or its reader panicked: that is this file's problem.
-            Err(NodeError::BadRequest(sentence)) => {
-                let problem = sentence.strip_prefix(&what).unwrap_or(&sentence).trim_start();
-                Ok(Err(Problem(problem.to_owned())))
-            }
-            Err(other) => Err(other),
-        }
+        // It took too long, or its reader panicked: that is this file's problem.
+        let done = workers::attempt(ctx, work).await?;
+        Ok(done.unwrap_or_else(|problem| Err(Problem(problem))))
     }
 }
 

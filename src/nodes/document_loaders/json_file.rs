@@ -37,7 +37,13 @@ pub const SPEC: NodeSpec = NodeSpec {
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let names = inputs.text("pointersName").unwrap_or_default();
-    let pointers: Vec<Pointer> = names.split(',').filter_map(Pointer::parse).collect();
+    let mut pointers: Vec<Pointer> = Vec::new();
+    for pointer in names.split(',').filter_map(Pointer::parse) {
+        // A pointer that is named again finds nothing new.
+        if pointers.len() <= MAX_POINTERS && !pointers.contains(&pointer) {
+            pointers.push(pointer);
+        }
+    }
     if pointers.len() > MAX_POINTERS {
         return Err(inputs.bad("pointersName", format!("holds more than {MAX_POINTERS} pointers")));
     }
@@ -95,7 +101,8 @@ pub(super) fn read(
     };
     source.lines(objects.iter().flat_map(|object| {
         let metadata = found.values(object);
-        let texts = strings(object, pointers);
+        // One more than there is room for, so that it shows.
+        let texts = strings(object, pointers, source.budget.n_documents() + 1);
         texts.into_iter().map(move |text| (text.to_owned(), metadata.clone()))
     }))
 }

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
 use serde_json::{Map, Value};
 
 use super::files::{Files, Problem, Source};
 use super::json_file::FoundMetadata;
 use super::output::{METADATA, OMIT_METADATA_KEYS, TEXT_SPLITTER, loader_adding};
-use crate::ctx::TurnCtx;
+use super::unset::Unset;
 use crate::error::NodeError;
 use crate::extract::{self, Pointer};
 use crate::inputs::Inputs;
 use crate::instance::Instance;
-use crate::retrieval::{Document, DocumentLoader, Loaded};
+use crate::retrieval::Document;
 use crate::spec::{Kind, NodeSpec, Param};
+
+/// Where the text of a line stands, also where a loader reads other files as well.
+pub(super) const POINTER_NAME: Param = Param::open("pointerName", Kind::Text);
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -26,7 +27,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     about: "JSON Lines files as documents, one a line.",
     params: &[
         Param::open("jsonlinesFile", Kind::File),
-        Param::open("pointerName", Kind::Text),
+        POINTER_NAME,
         TEXT_SPLITTER,
         METADATA,
         OMIT_METADATA_KEYS,
@@ -38,26 +39,16 @@ pub const SPEC: NodeSpec = NodeSpec {
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let (found, added) = FoundMetadata::of(inputs)?;
     let Some(pointer) = pointer(inputs) else {
-        let error = inputs.bad("pointerName", "is empty; write the key of the text of a line");
+        let error = inputs.bad(POINTER_NAME.name, "is empty; write the key of the text of a line");
         return loader_adding(inputs, added, Unset(error));
     };
     let read = move |source: &Source<'_>| read(source, &pointer, &found);
     loader_adding(inputs, added, Files::of(inputs, &["jsonlinesFile"], Arc::new(read)))
 }
 
-/// The pointer of `pointerName`.
+/// What `pointerName` says.
 pub(super) fn pointer(inputs: &Inputs) -> Option<Pointer> {
-    inputs.text("pointerName").as_deref().and_then(Pointer::parse)
-}
-
-/// A loader that is not filled in says so when it is asked to load, since
-/// predictions of its chatflow may do without.
-struct Unset(NodeError);
-
-impl DocumentLoader for Unset {
-    fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
-        ready(Err(self.0.clone())).boxed()
-    }
+    inputs.text(POINTER_NAME.name).as_deref().and_then(Pointer::parse)
 }
 
 /// A document for each line.

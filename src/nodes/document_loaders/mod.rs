@@ -1,11 +1,12 @@
 //! Document loaders: text from somewhere, as documents or as one text.
 
-mod budget;
 mod files;
+mod finish;
 mod folder;
 mod output;
 #[cfg(test)]
 mod tests;
+mod unset;
 
 pub use output::joined_text;
 

@@ -1,5 +1,5 @@
-//! What all loaders do with the documents they found: they are cut, the
-//! author's metadata goes in, unwanted keys go out.
+//! A loader as a built node: the inputs that all of them have, and the way of
+//! their documents from the source to the last touch.
 
 use std::sync::Arc;
 
@@ -7,18 +7,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::budget::Budget;
+use super::finish::Finish;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
-use crate::retrieval::{Document, DocumentLoader, Loaded, Origin, TextSplitter};
+use crate::retrieval::{Document, DocumentLoader, Loaded, Origin};
 use crate::spec::{Kind, Param};
-use crate::text_splitters::split_documents;
 use crate::workers;
-
-/// What added metadata may come to, over all documents.
-const MAX_ADDED_BYTES: usize = 256 << 20;
 
 /// The metadata that the author adds.
 pub(super) const METADATA: Param = Param::open("metadata", Kind::Json);
@@ -50,14 +46,14 @@ pub(super) fn loader_adding(
     source: impl DocumentLoader + 'static,
 ) -> Result<Instance, NodeError> {
     let id = Arc::from(inputs.id.as_str());
-    Ok(Instance::Loader(Arc::new(Finished {
-        title: format!("{} ({})", inputs.label, inputs.id),
-        source,
+    let finish = Finish {
         splitter: inputs.splitter(TEXT_SPLITTER.name)?,
         added,
         omitted: inputs.text(OMIT_METADATA_KEYS.name).unwrap_or_default().trim().to_owned(),
         origin: if inputs.is_overridden { Origin::Request(id) } else { Origin::Chatflow(id) },
-    })))
+    };
+    let title = inputs.title();
+    Ok(Instance::Loader(Arc::new(Finished { title, source, finish: Arc::new(finish) })))
 }
 
 /// The output `text` of a loader: every page's content followed by a line break.
@@ -74,26 +70,22 @@ pub fn joined_text(documents: &[Document]) -> String {
 struct Finished<S> {
     title: String,
     source: S,
-    splitter: Option<Arc<dyn TextSplitter>>,
-    added: Map<String, Value>,
-    omitted: String,
-    origin: Origin,
+    finish: Arc<Finish>,
 }
 
 impl<S: DocumentLoader> DocumentLoader for Finished<S> {
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
         async move {
             let mut loaded = self.source.load(ctx).await?;
-            if let Some(splitter) = self.splitter.clone() {
-                let documents = std::mem::take(&mut loaded.documents);
-                let split = move || split_documents(splitter.as_ref(), documents);
-                loaded.documents = workers::compute(&self.title, ctx, split).await?;
-            }
-            self.check_size(loaded.documents.len())?;
-            for document in &mut loaded.documents {
-                merge(&mut document.metadata, &self.added, &self.omitted);
-                document.origin.get_or_insert_with(|| self.origin.clone());
-            }
+            let documents = std::mem::take(&mut loaded.documents);
+            let finish = Arc::clone(&self.finish);
+            let work = move || finish.finished(documents);
+            let finished = match self.finish.is_quick() {
+                true => work(),
+                false => workers::compute(&self.title, ctx, work).await?,
+            };
+            let bad = |problem| NodeError::BadRequest(format!("{}: {problem}", self.title));
+            loaded.documents = finished.map_err(bad)?;
             Ok(loaded)
         }
         .boxed()
@@ -104,45 +96,7 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
     }
 
     fn origin(&self) -> Option<&Origin> {
-        Some(&self.origin)
-    }
-}
-
-impl<S> Finished<S> {
-    /// Added metadata comes again with every document, and a request may
-    /// bring both.
-    fn check_size(&self, n_documents: usize) -> Result<(), NodeError> {
-        let n_bytes = Budget::size_of(&self.added);
-        if n_bytes.saturating_mul(n_documents) <= MAX_ADDED_BYTES {
-            return Ok(());
-        }
-        let problem =
-            format!("metadata of {n_bytes} bytes are too much for {n_documents} documents");
-        Err(NodeError::BadRequest(format!("{}: {problem}", self.title)))
-    }
-}
-
-/// `*` drops what the loader found and keeps what the author added; a list of
-/// names drops those, whoever gave them: `key` or, inside of one, `key.inner`.
-fn merge(metadata: &mut Map<String, Value>, added: &Map<String, Value>, omitted: &str) {
-    if omitted == "*" {
-        metadata.clone_from(added);
-        return;
-    }
-    metadata.extend(added.iter().map(|(key, value)| (key.clone(), value.clone())));
-    for key in omitted.split(',').map(str::trim) {
-        remove(metadata, key);
-    }
-}
-
-fn remove(metadata: &mut Map<String, Value>, key: &str) {
-    if metadata.shift_remove(key).is_some() {
-        return;
-    }
-    if let Some((outer, inner)) = key.split_once('.')
-        && let Some(Value::Object(map)) = metadata.get_mut(outer)
-    {
-        remove(map, inner);
+        Some(&self.finish.origin)
     }
 }
 

@@ -14,8 +14,10 @@ use crate::instance::Instance;
 use crate::retrieval::Document;
 use crate::spec::{Kind, NodeSpec, Param};
 
-/// The words of `usage` and of `pdfUsage` elsewhere.
-pub(super) const USAGES: &[&str] = &["perPage", "perFile"];
+/// What becomes a document, where a loader reads other files as well.
+pub(super) const PDF_USAGE: Param = Param::open("pdfUsage", USAGE.kind);
+const USAGE: Param = Param::open("usage", Kind::Choice(USAGES));
+const USAGES: &[&str] = &["perPage", "perFile"];
 /// The version of pdf.js whose metadata these are: stored chunks are compared
 /// by their metadata too.
 const PDF_JS: &str = "1.10.100";
@@ -28,7 +30,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     about: "PDF files as documents, one a page or one a file.",
     params: &[
         Param::open("pdfFile", Kind::File),
-        Param::open("usage", Kind::Choice(USAGES)),
+        USAGE,
         TEXT_SPLITTER,
         METADATA,
         OMIT_METADATA_KEYS,
@@ -38,7 +40,7 @@ pub const SPEC: NodeSpec = NodeSpec {
 };
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
-    let usage = Usage::of(inputs, "usage");
+    let usage = Usage::of(inputs, USAGE);
     let read = move |source: &Source<'_>| read(source, usage);
     loader(inputs, Files::of(inputs, &["pdfFile"], Arc::new(read)))
 }
@@ -52,8 +54,8 @@ pub(super) enum Usage {
 
 impl Usage {
     /// By page, unless an input says otherwise.
-    pub(super) fn of(inputs: &Inputs, name: &str) -> Self {
-        match inputs.text(name).as_deref() {
+    pub(super) fn of(inputs: &Inputs, param: Param) -> Self {
+        match inputs.text(param.name).as_deref() {
             Some("perFile") => Self::PerFile,
             _ => Self::PerPage,
         }

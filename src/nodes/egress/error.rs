@@ -1,7 +1,5 @@
 //! Why an address was not fetched, in words that tell no resolved address.
 
-use crate::error::NodeError;
-
 /// Why an address was not fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
@@ -22,17 +20,6 @@ impl FetchError {
             Self::Refused(problem) | Self::Broken(problem) => problem.clone(),
             Self::Timeout(seconds) => format!("took longer than {seconds} seconds"),
             Self::Cancelled => "was not awaited: the caller left".to_owned(),
-        }
-    }
-
-    /// The error of a node that fetched this address.
-    pub fn about(self, address: &str) -> NodeError {
-        let provider = address.to_owned();
-        match self {
-            Self::Refused(problem) => NodeError::BadRequest(format!("{address} {problem}")),
-            Self::Broken(problem) => NodeError::UpstreamBroken { provider, problem },
-            Self::Timeout(seconds) => NodeError::UpstreamTimeout { provider, seconds },
-            Self::Cancelled => NodeError::Cancelled,
         }
     }
 }

@@ -11,7 +11,6 @@ use url::Url;
 use super::client::{Guard, NotPublic};
 use super::error::FetchError;
 use crate::ctx::TurnCtx;
-use crate::error::NodeError;
 
 const MAX_REDIRECTS: usize = 5;
 /// The longest address, also of a redirect.
@@ -43,36 +42,13 @@ pub struct Fetched {
     pub bytes: Bytes,
 }
 
-/// Fetches an address; the errors name it.
-///
-/// # Errors
-/// [`NodeError::BadRequest`] for an address that must not be fetched, an
-/// upstream error where it cannot be, [`NodeError::Cancelled`].
-pub async fn get(address: &str, limits: &Limits, ctx: &TurnCtx) -> Result<Fetched, NodeError> {
-    fetch(address, limits, ctx).await.map_err(|error| error.about(&shown(address)))
-}
-
 /// Fetches an address.
 ///
 /// # Errors
 /// [`FetchError`], for a caller that speaks of the address itself.
 pub async fn fetch(address: &str, limits: &Limits, ctx: &TurnCtx) -> Result<Fetched, FetchError> {
-    fetch_with(address, HeaderMap::new(), limits, ctx).await
-}
-
-/// Fetches an address with more headers. They go to the address's own origin
-/// only: a redirect elsewhere carries none of them.
-///
-/// # Errors
-/// As of [`fetch`].
-pub async fn fetch_with(
-    address: &str,
-    headers: HeaderMap,
-    limits: &Limits,
-    ctx: &TurnCtx,
-) -> Result<Fetched, FetchError> {
     let work = async {
-        let response = follow(&ctx.services.egress(), parse(address)?, headers).await?;
+        let response = follow(&ctx.services.egress(), parse(address)?).await?;
         read(response, limits.bytes).await
     };
     tokio::select! {
@@ -84,10 +60,12 @@ pub async fn fetch_with(
     }
 }
 
-/// An address as errors and logs may show it: without what may be a secret.
+/// An address as errors and logs may show it: without what may be a secret. Of
+/// one that is none of the web nobody knows where the secret stands.
 pub fn shown(address: &str) -> String {
-    let Ok(url) = Url::parse(address.trim()) else {
-        return address.chars().take(MAX_SHOWN_CHARS / 4).collect();
+    let url = Url::parse(address.trim()).ok();
+    let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        return "the given address".to_owned();
     };
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -108,15 +86,11 @@ fn parse(address: &str) -> Result<Url, FetchError> {
     })
 }
 
-async fn follow(
-    guard: &Guard,
-    mut url: Url,
-    mut headers: HeaderMap,
-) -> Result<Response, FetchError> {
+async fn follow(guard: &Guard, mut url: Url) -> Result<Response, FetchError> {
     let mut n_redirects = 0;
     loop {
         let client = guard.client_for(&url).map_err(|error| in_redirect(error, n_redirects))?;
-        let request = client.get(url.clone()).headers(headers.clone());
+        let request = client.get(url.clone());
         let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
         let response = sent.map_err(|error| in_redirect(unsent(&error), n_redirects))?;
         let Some(next) = redirect(&response, &url)? else { return Ok(response) };
@@ -124,9 +98,6 @@ async fn follow(
         if n_redirects > MAX_REDIRECTS {
             let problem = format!("redirects more than {MAX_REDIRECTS} times");
             return Err(FetchError::Broken(problem));
-        }
-        if next.origin() != url.origin() {
-            headers.clear();
         }
         url = next;
     }

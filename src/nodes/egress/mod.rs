@@ -13,7 +13,7 @@ mod opened;
 
 pub use client::Guard;
 pub use error::FetchError;
-pub use fetch::{Fetched, Limits, fetch, fetch_with, get, shown};
+pub use fetch::{Fetched, Limits, fetch, shown};
 pub use opened::Opened;
 
 #[cfg(test)]

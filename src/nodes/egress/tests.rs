@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::net::TcpListener;
 
 use super::test_web::{Names, Page, TestWeb, guarded, html, moved, whole};
@@ -155,13 +154,11 @@ async fn a_name_is_refused_when_one_of_its_addresses_is_not_public() {
         .with("six.test", &["2606:4700::1111 fd00::1"]);
     let ctx = guarded(names.guard(""));
     for name in ["inside.test", "both.test", "mapped.test", "six.test"] {
-        let error = get(&format!("http://{name}/a?token=t"), &LIMITS, &ctx).await.unwrap_err();
+        let problem = refusal(&format!("http://{name}/a?token=t"), &ctx).await;
 
-        let expected = format!(
-            "http://{name}/a leads into a private or reserved network; \
-             the operator can open it (--egress-allow)"
-        );
-        assert_eq!(error.to_string(), expected);
+        let expected = "leads into a private or reserved network; \
+                        the operator can open it (--egress-allow)";
+        assert_eq!(problem, expected);
         assert_eq!(names.n_asked(name), 1);
     }
 }
@@ -277,23 +274,15 @@ async fn redirects_without_an_end_are_given_up() {
 }
 
 #[tokio::test]
-async fn a_secret_header_does_not_follow_a_redirect_to_another_origin() {
+async fn a_redirect_tells_nobody_where_it_came_from() {
     let other = TestWeb::serving(|_| html("other")).await;
     let elsewhere = other.url("/other");
-    let web = TestWeb::serving(move |path| match path {
-        "/" => moved("/here"),
-        _ => moved(&elsewhere),
-    });
-    let web = web.await;
+    let web = TestWeb::serving(move |_| moved(&elsewhere)).await;
     let opened = format!("127.0.0.1:{},127.0.0.1:{}", web.port(), other.port());
     let ctx = guarded(Guard::new(opened.parse().unwrap()));
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer s"))]);
 
-    fetch_with(&web.url("/"), headers, &LIMITS, &ctx).await.unwrap();
+    fetch(&web.url("/"), &LIMITS, &ctx).await.unwrap();
 
-    let carried = |head: &String| head.to_lowercase().contains("authorization: bearer s");
-    assert_eq!(web.heads().iter().map(carried).collect::<Vec<_>>(), [true, true]);
-    assert_eq!(other.heads().iter().map(carried).collect::<Vec<_>>(), [false]);
     let head = other.heads()[0].to_lowercase();
     assert!(!head.contains("referer") && head.contains("user-agent: parlor/"), "{head}");
 }
@@ -379,7 +368,11 @@ fn what_may_be_a_secret_is_not_shown() {
     for (address, expected) in [
         ("https://u:p@example.com:8443/a/b?token=t#f", "https://example.com:8443/a/b"),
         ("http://example.com", "http://example.com/"),
-        ("nonsense", "nonsense"),
+        ("http:u:p@example.com/a", "http://example.com/a"),
+        ("http://u:p@example.com:99999/", "the given address"),
+        ("u:p@example.com/", "the given address"),
+        ("ftp://u:p@example.com/", "the given address"),
+        ("nonsense", "the given address"),
     ] {
         assert_eq!(shown(address), expected);
     }

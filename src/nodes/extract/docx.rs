@@ -2,7 +2,8 @@
 //! as Flowise's loader gives them.
 
 use super::ExtractError;
-use super::office::{Archive, Piece, walk};
+use super::office::Archive;
+use super::xml::{Piece, walk};
 
 /// The text of a whole document.
 ///

@@ -20,6 +20,7 @@ mod pptx;
 mod tests;
 mod xlsx;
 mod xlsx_dates;
+pub(crate) mod xml;
 
 pub use csv::{Columns, Rows, is_blank};
 pub use docx::docx;

@@ -1,11 +1,8 @@
-//! What the Office formats share: archives of XML files. No entity is
-//! expanded but the five of XML, and nothing unpacks without a limit.
+//! What the Office formats share: archives of XML files. Nothing unpacks without
+//! a limit.
 
 use std::io::{Cursor, Read};
 
-use quick_xml::Reader;
-use quick_xml::escape::unescape;
-use quick_xml::events::Event;
 use zip::ZipArchive;
 
 use super::ExtractError;
@@ -66,65 +63,5 @@ impl<'a> Archive<'a> {
         read.map_err(|_| ExtractError::Damaged)?;
         self.left = self.left.checked_sub(bytes.len()).ok_or(ExtractError::TooLarge)?;
         String::from_utf8(bytes).map(Some).map_err(|_| ExtractError::Damaged)
-    }
-}
-
-/// A piece of an XML file.
-pub(super) enum Piece<'a> {
-    /// An element begins: its name without a prefix, and its attributes.
-    Open(&'a str, &'a dyn Fn(&str) -> Option<String>),
-    /// An element ends.
-    Close(&'a str),
-    /// Text.
-    Text(&'a str),
-}
-
-/// Hands the pieces of an XML file to `each`, in order.
-pub(super) fn walk(xml: &str, mut each: impl FnMut(Piece<'_>)) -> Result<(), ExtractError> {
-    let mut reader = Reader::from_str(xml);
-    loop {
-        match reader.read_event().map_err(|_| ExtractError::Damaged)? {
-            Event::Eof => return Ok(()),
-            Event::Start(tag) => open(&tag, &mut each),
-            Event::Empty(tag) => {
-                open(&tag, &mut each);
-                each(Piece::Close(tag.local_name().as_ref()));
-            }
-            Event::End(tag) => each(Piece::Close(tag.local_name().as_ref())),
-            Event::Text(text) => each(Piece::Text(&text.xml10_content())),
-            Event::CData(text) => each(Piece::Text(&text.xml10_content())),
-            Event::GeneralRef(name) => {
-                if let Some(ch) = character(&name) {
-                    each(Piece::Text(ch.encode_utf8(&mut [0; 4])));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn open(tag: &quick_xml::events::BytesStart<'_>, each: &mut impl FnMut(Piece<'_>)) {
-    let attribute = |wanted: &str| {
-        let found = tag.attributes().flatten();
-        let mut found = found.filter(|attribute| attribute.key.local_name().as_ref() == wanted);
-        found.next().map(|attribute| match unescape(&attribute.value) {
-            Ok(value) => value.into_owned(),
-            Err(_) => attribute.value.to_string(),
-        })
-    };
-    each(Piece::Open(tag.local_name().as_ref(), &attribute));
-}
-
-fn character(name: &quick_xml::events::BytesRef<'_>) -> Option<char> {
-    if let Ok(Some(ch)) = name.resolve_char_ref() {
-        return Some(ch);
-    }
-    match name.as_ref() {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => None,
     }
 }

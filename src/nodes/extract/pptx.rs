@@ -1,7 +1,8 @@
 //! Presentations: one page a slide, one line a paragraph.
 
 use super::ExtractError;
-use super::office::{Archive, Piece, walk};
+use super::office::Archive;
+use super::xml::{Piece, walk};
 
 /// The text of the slides in their numbers' order.
 ///

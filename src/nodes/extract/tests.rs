@@ -81,6 +81,34 @@ fn a_workbook_gives_its_cells_in_their_columns() {
 }
 
 #[test]
+fn a_cell_far_to_the_right_stands_in_its_own_column() {
+    let sheet = r#"<worksheet><row><c r="A1" t="str"><v>name</v></c><c r="CX1" t="str"><v>near</v>
+        </c><c r="KN1" t="str"><v>far</v></c></row><row><c r="A2" t="str"><v>Ann</v></c>
+        <c r="KN2"><v>7</v></c><c r="XFD2" s="1"/><c r="ZZZZ2"><v>8</v></c></row></worksheet>"#;
+    let file = archive(&[("xl/worksheets/sheet1.xml", sheet.as_bytes())]);
+
+    let sheets = super::sheets(&file).unwrap();
+
+    let [header, row] = sheets[0].rows.as_slice() else { panic!("{sheets:?}") };
+    assert_eq!((header.len(), row.len()), (300, 300));
+    assert_eq!((header[299].as_str(), row[299].as_str(), row[101].as_str()), ("far", "7", ""));
+}
+
+#[test]
+fn how_a_word_of_a_workbook_is_spoken_is_no_part_of_it() {
+    let word = "<t>東京</t><rPh sb='0' eb='2'><t>トウキョウ</t></rPh>";
+    let shared = format!("<sst><si>{word}<phoneticPr fontId='1'/></si></sst>");
+    let row = format!("<c t='s'><v>0</v></c><c t='inlineStr'><is>{word}</is></c>");
+    let sheet = format!("<worksheet><row>{row}</row></worksheet>");
+    let file = archive(&[
+        ("xl/sharedStrings.xml", shared.as_bytes()),
+        ("xl/worksheets/sheet1.xml", sheet.as_bytes()),
+    ]);
+
+    assert_eq!(one("a.xlsx", "", &file), "東京\t東京\n");
+}
+
+#[test]
 fn a_presentation_gives_its_slides_in_order() {
     let slide = |text: &str| format!("<p:sld><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sld>");
     let file = archive(&[

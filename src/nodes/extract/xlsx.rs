@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::office::{Archive, Piece, walk};
+use super::office::Archive;
 use super::xlsx_dates::Dates;
+use super::xml::{Piece, walk};
 use super::{ExtractError, MAX_TEXT_BYTES};
 
-/// Empty cells that are kept before one that is not.
-const MAX_GAP: usize = 100;
+/// Columns that a sheet can have: the last one is XFD.
+const MAX_COLUMNS: usize = 16_384;
+/// Empty cells that are kept before one that is empty, too.
+const MAX_BLANKS: usize = 100;
 /// Cells of a workbook.
 const MAX_CELLS: usize = 1 << 20;
 
@@ -93,8 +96,12 @@ fn names(archive: &mut Archive<'_>) -> Result<HashMap<String, String>, ExtractEr
 
 fn shared_strings(xml: &str) -> Result<Vec<String>, ExtractError> {
     let mut strings = Vec::new();
-    let mut is_word = false;
+    let (mut is_word, mut is_phonetic) = (false, false);
     walk(xml, |piece| match piece {
+        // How a word is spoken stands beside it, in letters of another script.
+        Piece::Open("rPh", _) => is_phonetic = true,
+        Piece::Close("rPh") => is_phonetic = false,
+        _ if is_phonetic => {}
         Piece::Open("si", _) => strings.push(String::new()),
         Piece::Open("t", _) => is_word = true,
         Piece::Close("t") => is_word = false,
@@ -121,6 +128,8 @@ struct Reader<'a> {
     /// The number of its format.
     format: usize,
     is_value: bool,
+    /// Within how a word is spoken.
+    is_phonetic: bool,
     value: String,
     column: Option<usize>,
     /// Column of the next cell, unless it says another.
@@ -138,6 +147,7 @@ impl<'a> Reader<'a> {
             kind: String::new(),
             format: 0,
             is_value: false,
+            is_phonetic: false,
             value: String::new(),
             column: None,
             next: 0,
@@ -146,6 +156,9 @@ impl<'a> Reader<'a> {
 
     fn take(&mut self, piece: Piece<'_>) {
         match piece {
+            Piece::Open("rPh", _) => self.is_phonetic = true,
+            Piece::Close("rPh") => self.is_phonetic = false,
+            _ if self.is_phonetic => {}
             Piece::Open("row", _) => self.open_row(),
             Piece::Open("c", attribute) => {
                 self.kind = attribute("t").unwrap_or_default();
@@ -180,7 +193,12 @@ impl<'a> Reader<'a> {
         }
         let Some(row) = self.rows.last_mut() else { return };
         let column = self.column.unwrap_or(self.next);
-        let gap = column.saturating_sub(self.next).min(MAX_GAP);
+        let gap = column.saturating_sub(row.len());
+        self.next = column + 1;
+        // Cells far to the right may have a format only, in every row.
+        if column >= MAX_COLUMNS || self.value.is_empty() && gap > MAX_BLANKS {
+            return;
+        }
         row.extend(std::iter::repeat_n(String::new(), gap));
         let shared = || self.shared.get(self.value.trim().parse::<usize>().ok()?);
         let value = match (self.kind.as_str(), self.value.as_str()) {
@@ -195,7 +213,6 @@ impl<'a> Reader<'a> {
         self.left = self.left.saturating_sub(value.len() + gap + 1);
         row.push(value);
         self.n_cells += gap + 1;
-        self.next = column + 1;
     }
 }
 

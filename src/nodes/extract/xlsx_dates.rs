@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use chrono::{Duration, NaiveDate};
 
 use super::ExtractError;
-use super::office::{Archive, Piece, walk};
+use super::office::Archive;
+use super::xml::{Piece, walk};
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 /// The last day that Excel knows, in the year 9999.

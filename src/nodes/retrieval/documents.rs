@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
+use crate::text_splitters::Room;
 
 /// A piece of text with where it comes from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -114,8 +115,8 @@ impl Loaded {
 
 /// What cuts a text into chunks. Pure, linear in the text's length.
 pub trait TextSplitter: Send + Sync {
-    /// The chunks in order.
-    fn split(&self, text: &str) -> Vec<String>;
+    /// The chunks in order, as far as there is room for them.
+    fn split(&self, text: &str, room: &mut Room) -> Vec<String>;
 }
 
 /// What finds documents for a question.

@@ -2,6 +2,7 @@
 //! vector indexes and record managers. Traits only; the nodes are one folder
 //! per category of Flowise's palette.
 
+mod budget;
 mod documents;
 mod records;
 mod vectors;
@@ -9,6 +10,7 @@ mod vectors;
 #[cfg(test)]
 pub(crate) mod fakes;
 
+pub(crate) use budget::Budget;
 pub use documents::{
     Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, TextSplitter,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::chunks::Chunks;
 use super::merging::Merger;
+use super::room::Room;
 use super::sizes::{CHUNK_OVERLAP, CHUNK_SIZE, Sizes};
 use super::units;
 use crate::error::NodeError;
@@ -32,8 +33,8 @@ struct AtOneSeparator {
 }
 
 impl TextSplitter for AtOneSeparator {
-    fn split(&self, text: &str) -> Vec<String> {
-        let mut chunks = Chunks::of(text);
+    fn split(&self, text: &str, room: &mut Room) -> Vec<String> {
+        let mut chunks = Chunks::of(text, room);
         let mut merger = Merger::new(self.sizes, &self.separator);
         for piece in text.split(self.separator.as_str()).filter(|piece| !piece.is_empty()) {
             merger.add(piece, units::length(piece.as_bytes()), &mut chunks);
@@ -57,7 +58,7 @@ mod tests {
         let size = ("chunkSize", source("12"));
         let overlap = ("chunkOverlap", source("4"));
         match build(&SPEC, [size, overlap, ("separator", source(separator))]) {
-            Instance::Splitter(splitter) => splitter.split(text),
+            Instance::Splitter(splitter) => splitter.split(text, &mut Room::endless()),
             other => panic!("{}", other.kind()),
         }
     }

@@ -35,6 +35,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 mod tests {
     use super::*;
     use crate::test_support::{build, build_error, source};
+    use crate::text_splitters::Room;
 
     #[test]
     fn definitions_begin_chunks() {
@@ -46,7 +47,8 @@ mod tests {
             panic!("a splitter")
         };
 
-        let chunks = splitter.split("import os\ndef a():\n    pass\nclass B:\n    x = 1\n");
+        let chunks = splitter
+            .split("import os\ndef a():\n    pass\nclass B:\n    x = 1\n", &mut Room::endless());
 
         assert_eq!(chunks, ["import os", "def a():\n    pass", "class B:\n    x = 1"]);
     }

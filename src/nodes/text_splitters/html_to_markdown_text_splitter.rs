@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::markdown_text_splitter::splitter;
 use super::recursive::Recursive;
+use super::room::Room;
 use super::sizes::{CHUNK_OVERLAP, CHUNK_SIZE, Sizes};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -38,8 +39,8 @@ pub const SPEC: NodeSpec = NodeSpec {
 struct HtmlToMarkdown(Recursive);
 
 impl TextSplitter for HtmlToMarkdown {
-    fn split(&self, text: &str) -> Vec<String> {
-        self.0.split(&markdown(text))
+    fn split(&self, text: &str, room: &mut Room) -> Vec<String> {
+        self.0.split(&markdown(text), room)
     }
 }
 
@@ -61,6 +62,7 @@ mod tests {
             "<!DOCTYPE html><html><head><title>x</title></head><body><h1>Bread</h1><p>It is \
              <b>warm</b> &amp; good.</p><h2>Hours</h2><ul><li>Eight</li><li>to <a \
              href=\"/x\">two</a></li></ul><script>no()</script></body></html>",
+            &mut Room::endless(),
         );
 
         assert_eq!(

@@ -254,10 +254,15 @@ pub(super) const MARKDOWN: &[&str] = &[
 ];
 
 /// The names of the languages.
-pub(super) const NAMES: &[&str] = &[
-    "cpp", "go", "java", "js", "php", "proto", "python", "rst", "ruby", "rust", "scala", "swift",
-    "markdown", "latex", "html", "sol",
-];
+pub(super) const NAMES: &[&str] = &{
+    let mut names = [""; SEPARATORS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = SEPARATORS[at].0;
+        at += 1;
+    }
+    names
+};
 
 /// The separators of a language, if there is one of this name.
 pub(super) fn separators(language: &str) -> Option<&'static [&'static str]> {
@@ -273,7 +278,7 @@ mod tests {
         for name in NAMES {
             assert_eq!(separators(name).unwrap().last(), Some(&""), "{name}");
         }
-        assert_eq!(NAMES.len(), SEPARATORS.len());
+        assert_eq!((NAMES[0], NAMES[NAMES.len() - 1]), ("cpp", "sol"));
         assert_eq!(separators("cobol"), None);
     }
 }

@@ -4,28 +4,44 @@
 use memchr::memmem;
 use serde_json::{Map, Value, json};
 
+use super::room::{Room, TooMuch};
 use super::units;
-use crate::retrieval::{Document, TextSplitter};
+use crate::retrieval::{Budget, Document, TextSplitter};
 
-/// How often a text may be searched through for chunks that it does not hold word
+/// How often the texts may be searched through for chunks that they do not hold word
 /// for word.
 const MAX_SEARCHES: usize = 16;
-/// However short the text is, this many bytes may be searched.
+/// However short they are, this many bytes may be searched.
 const LEAST_SEARCHED: usize = 256 << 20;
 
-/// Cuts documents into chunks, which keep their metadata and their origin.
-pub fn split_documents(splitter: &dyn TextSplitter, documents: Vec<Document>) -> Vec<Document> {
+/// Cuts documents into chunks, which keep their metadata and their origin. Each chunk
+/// will get `n_added_bytes` more of metadata.
+///
+/// # Errors
+/// [`TooMuch`], as soon as the chunks come to it.
+pub fn split_documents(
+    splitter: &dyn TextSplitter,
+    documents: Vec<Document>,
+    n_added_bytes: usize,
+) -> Result<Vec<Document>, TooMuch> {
+    let n_bytes: usize = documents.iter().map(|document| document.page_content.len()).sum();
+    let mut searchable = n_bytes.saturating_mul(MAX_SEARCHES).max(LEAST_SEARCHED);
+    let mut room = Room::of_load();
     let mut chunks = Vec::new();
-    for document in &documents {
-        let mut lines = Lines::of(&document.page_content);
-        let located = |page_content: String| {
+    for document in documents {
+        room.expect(Budget::size_of(&document.metadata).saturating_add(n_added_bytes));
+        let found = splitter.split(&document.page_content, &mut room);
+        if room.is_full() {
+            return Err(TooMuch);
+        }
+        let mut lines = Lines::of(&document.page_content, &mut searchable);
+        chunks.extend(found.into_iter().map(|page_content| {
             let (from, to) = lines.next(&page_content);
             let metadata = with_lines(&document.metadata, from, to);
             Document { page_content, metadata, origin: document.origin.clone() }
-        };
-        chunks.extend(splitter.split(&document.page_content).into_iter().map(located));
+        }));
     }
-    chunks
+    Ok(chunks)
 }
 
 /// The lines are added to what `loc` holds already, a page number for instance.
@@ -49,8 +65,8 @@ struct Lines<'a> {
     /// The line that the last chunk ended on.
     line: i64,
     last: Option<Last>,
-    /// Bytes that may still be searched.
-    searchable: usize,
+    /// Bytes that may still be searched, here and in the texts after this one.
+    searchable: &'a mut usize,
 }
 
 /// The chunk before.
@@ -61,7 +77,7 @@ struct Last {
 }
 
 impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
+    fn of(text: &'a str, searchable: &'a mut usize) -> Self {
         let mut breaks = Vec::new();
         let mut length = 0;
         for character in text.chars() {
@@ -70,13 +86,12 @@ impl<'a> Lines<'a> {
             }
             length += character.len_utf16() as i64;
         }
-        let searchable = text.len().saturating_mul(MAX_SEARCHES).max(LEAST_SEARCHED);
         Self { text: text.as_bytes(), length, breaks, line: 1, last: None, searchable }
     }
 
     /// The first and the last line of the next chunk.
     fn next(&mut self, chunk: &str) -> (i64, i64) {
-        if self.searchable > 0 {
+        if *self.searchable > 0 {
             let place = self.find(chunk.as_bytes());
             let at = place.map_or(-1, |(_, at)| at);
             self.line += match &self.last {
@@ -104,7 +119,7 @@ impl<'a> Lines<'a> {
         let from = passed.map_or(0, |(byte, _)| byte + 1).min(self.text.len());
         let found = memmem::find(&self.text[from..], chunk).map(|offset| from + offset);
         let searched = found.unwrap_or(self.text.len()) - from + chunk.len();
-        self.searchable = self.searchable.saturating_sub(searched);
+        *self.searchable = self.searchable.saturating_sub(searched);
         let (byte, at) = passed.unwrap_or((0, 0));
         found.map(|place| (place, at + units::length(&self.text[byte..place]) as i64))
     }

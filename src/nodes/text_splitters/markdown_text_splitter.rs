@@ -34,13 +34,15 @@ pub(super) fn splitter(sizes: Sizes) -> Recursive {
 mod tests {
     use super::*;
     use crate::test_support::{build, source};
+    use crate::text_splitters::Room;
 
     #[test]
     fn headings_begin_chunks() {
         let sizes = [("chunkSize", source("20")), ("chunkOverlap", source("0"))];
         let Instance::Splitter(splitter) = build(&SPEC, sizes) else { panic!("a splitter") };
 
-        let chunks = splitter.split("# Title\n\nWords.\n## Part\nMore words.\n## End\nLast.");
+        let chunks = splitter
+            .split("# Title\n\nWords.\n## Part\nMore words.\n## End\nLast.", &mut Room::endless());
 
         assert_eq!(chunks, ["# Title\n\nWords.", "## Part\nMore words.", "## End\nLast."]);
     }

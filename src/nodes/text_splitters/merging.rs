@@ -26,7 +26,7 @@ impl<'a> Merger<'a> {
     }
 
     /// Takes the next piece, of `length` UTF-16 units.
-    pub fn add(&mut self, piece: &'a str, length: usize, chunks: &mut Chunks) {
+    pub fn add(&mut self, piece: &'a str, length: usize, chunks: &mut Chunks<'_>) {
         if !self.fits(length) && !self.pieces.is_empty() {
             self.write(chunks);
             let overlap = chunks.overlap(self.sizes.overlap);
@@ -39,7 +39,7 @@ impl<'a> Merger<'a> {
     }
 
     /// Writes what is left and starts anew.
-    pub fn finish(&mut self, chunks: &mut Chunks) {
+    pub fn finish(&mut self, chunks: &mut Chunks<'_>) {
         self.write(chunks);
         self.pieces.clear();
         self.length = 0;
@@ -55,7 +55,10 @@ impl<'a> Merger<'a> {
         }
     }
 
-    fn write(&self, chunks: &mut Chunks) {
+    fn write(&self, chunks: &mut Chunks<'_>) {
+        if chunks.is_full() {
+            return;
+        }
         let mut text = String::with_capacity(self.length);
         for (at, piece) in self.pieces.iter().enumerate() {
             if at > 0 {

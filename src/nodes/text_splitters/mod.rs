@@ -2,6 +2,7 @@
 //! where LangChain's splitters for JavaScript cut them. Sizes are counted in
 //! UTF-16 units, as there; but no character is ever cut in two.
 
+mod room;
 mod sizes;
 mod units;
 
@@ -23,6 +24,7 @@ mod token_text_splitter;
 mod tests;
 
 pub use locations::split_documents;
+pub use room::{Room, TooMuch};
 
 use crate::spec::NodeSpec;
 

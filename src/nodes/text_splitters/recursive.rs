@@ -3,6 +3,7 @@
 
 use super::chunks::Chunks;
 use super::merging::Merger;
+use super::room::Room;
 use super::separating::PiecesBefore;
 use super::sizes::Sizes;
 use super::units;
@@ -24,7 +25,7 @@ impl Recursive {
         Self { sizes, separators: separators.iter().map(|&text| text.to_owned()).collect() }
     }
 
-    fn cut<'a>(&'a self, text: &'a str, separators: &'a [String], chunks: &mut Chunks) {
+    fn cut<'a>(&'a self, text: &'a str, separators: &'a [String], chunks: &mut Chunks<'_>) {
         let (separator, finer) = choose(text, separators);
         if separator.is_empty() {
             let mut buffer = [0; 4];
@@ -45,10 +46,13 @@ impl Recursive {
         &'a self,
         pieces: impl Iterator<Item = &'a str>,
         finer: Option<&'a [String]>,
-        chunks: &mut Chunks,
+        chunks: &mut Chunks<'_>,
     ) {
         let mut merger = Merger::new(self.sizes, "");
         for piece in pieces {
+            if chunks.is_full() {
+                return;
+            }
             let length = units::length(piece.as_bytes());
             if length < self.sizes.chunk {
                 merger.add(piece, length, chunks);
@@ -57,7 +61,7 @@ impl Recursive {
             merger.finish(chunks);
             match finer {
                 Some(finer) => self.cut(piece, finer, chunks),
-                None => chunks.push(piece.to_owned()),
+                None => chunks.push(piece),
             }
         }
         merger.finish(chunks);
@@ -79,8 +83,8 @@ fn choose<'a>(text: &str, separators: &'a [String]) -> (&'a str, Option<&'a [Str
 }
 
 impl TextSplitter for Recursive {
-    fn split(&self, text: &str) -> Vec<String> {
-        let mut chunks = Chunks::of(text);
+    fn split(&self, text: &str, room: &mut Room) -> Vec<String> {
+        let mut chunks = Chunks::of(text, room);
         if units::length(text.as_bytes()) < self.sizes.chunk {
             // All pieces would be merged again.
             chunks.push_trimmed(text);

@@ -61,6 +61,7 @@ mod tests {
 
     use super::*;
     use crate::test_support::{build, build_error, json, source};
+    use crate::text_splitters::Room;
 
     const TEXT: &str = "one two\n\nthree|four";
 
@@ -68,7 +69,7 @@ mod tests {
         let sizes = [("chunkSize", source("8")), ("chunkOverlap", json(json!(0)))];
         let [size, overlap] = sizes;
         match build(&SPEC, [size, overlap, ("separators", separators)]) {
-            Instance::Splitter(splitter) => splitter.split(TEXT),
+            Instance::Splitter(splitter) => splitter.split(TEXT, &mut Room::endless()),
             other => panic!("{}", other.kind()),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tiktoken_rs::{CoreBPE, cl100k_base_singleton, p50k_base_singleton, r50k_base_singleton};
 
 use super::chunks::Chunks;
+use super::room::Room;
 use super::sizes::{CHUNK_OVERLAP, CHUNK_SIZE, Sizes};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -34,13 +35,13 @@ struct ByTokens {
 }
 
 impl TextSplitter for ByTokens {
-    fn split(&self, text: &str) -> Vec<String> {
+    fn split(&self, text: &str, room: &mut Room) -> Vec<String> {
         let encoding = (self.encoding)();
         // Names of special tokens, `<|endoftext|>`, are text like any other.
         let tokens = encoding.encode_ordinary(text);
-        let mut chunks = Chunks::of(text);
+        let mut chunks = Chunks::of(text, room);
         let mut start = 0;
-        while start < tokens.len() {
+        while start < tokens.len() && !chunks.is_full() {
             if start > 0 {
                 start -= chunks.overlap(self.sizes.overlap);
             }
@@ -48,7 +49,7 @@ impl TextSplitter for ByTokens {
             let bytes = encoding.decode_bytes(&tokens[start..end]).unwrap_or_default();
             let chunk = decoded(&bytes);
             if !chunk.is_empty() {
-                chunks.push(chunk);
+                chunks.push(&chunk);
             }
             start = end;
         }
@@ -86,7 +87,7 @@ mod tests {
         let sizes = [("chunkSize", source("4")), ("chunkOverlap", source("1"))];
         let [size, overlap] = sizes;
         match build(&SPEC, [size, overlap, ("encodingName", source(encoding))]) {
-            Instance::Splitter(splitter) => splitter.split(text),
+            Instance::Splitter(splitter) => splitter.split(text, &mut Room::endless()),
             other => panic!("{}", other.kind()),
         }
     }

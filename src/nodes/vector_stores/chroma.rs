@@ -64,7 +64,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         inputs.optional_secret(name).map_or_else(|| default.to_owned(), |(value, _)| value)
     };
     let index = Chroma {
-        title: format!("{} ({})", inputs.label, inputs.id),
+        title: inputs.title(),
         endpoint: Endpoint {
             provider: "chroma",
             public: Cow::Borrowed(DEFAULT_URL),

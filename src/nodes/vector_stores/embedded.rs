@@ -64,7 +64,7 @@ pub(super) enum Name {
 
 impl Embedded {
     pub(super) fn new(inputs: &Inputs, name: Name) -> Self {
-        Self { title: format!("{} ({})", inputs.label, inputs.id), name }
+        Self { title: inputs.title(), name }
     }
 
     async fn open(&self, ctx: &TurnCtx) -> Result<Arc<dyn EmbeddedIndex>, NodeError> {

@@ -87,7 +87,7 @@ impl VectorStore {
         filter_input: &str,
     ) -> Result<Self, NodeError> {
         Ok(Self {
-            title: format!("{} ({})", inputs.label, inputs.id),
+            title: inputs.title(),
             records_name: Some(node_name.to_owned()),
             index: Arc::new(index),
             embeddings: inputs.embeddings("embeddings")?,

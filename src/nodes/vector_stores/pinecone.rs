@@ -56,7 +56,7 @@ pub const SPEC: NodeSpec = NodeSpec {
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let namespace = inputs.text("pineconeNamespace");
     let index = Pinecone {
-        title: format!("{} ({})", inputs.label, inputs.id),
+        title: inputs.title(),
         plane: Arc::new(Plane::new(
             Endpoint {
                 provider: "pinecone",

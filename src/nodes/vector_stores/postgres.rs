@@ -69,7 +69,7 @@ const DEFAULT_TABLE: &str = "documents";
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let name = VARIABLES.table(inputs, DEFAULT_TABLE)?;
     let index = Postgres {
-        title: format!("{} ({})", inputs.label, inputs.id),
+        title: inputs.title(),
         server: Server::read(inputs, &VARIABLES)?,
         table: Table {
             name: quoted(&name),

@@ -63,7 +63,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let key = |name: &str, default: &str| inputs.text(name).unwrap_or_else(|| default.to_owned());
     let most = inputs.integer("batchSize", 1)?.and_then(|most| usize::try_from(most).ok());
     let index = Qdrant {
-        title: format!("{} ({})", inputs.label, inputs.id),
+        title: inputs.title(),
         endpoint: Endpoint {
             provider: "qdrant",
             public: Cow::Borrowed(""),

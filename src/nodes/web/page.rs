@@ -10,6 +10,8 @@ use scraper::{ElementRef, Html, HtmlTreeSink, Selector};
 const MAX_TEXT_BYTES: usize = 10 << 20;
 /// Links that are taken of one page.
 const MAX_LINKS: usize = 5_000;
+/// The longest link that is taken; none that is longer could be fetched.
+const MAX_LINK_BYTES: usize = 4096;
 /// How long reading one page may take. Deeply nested elements make the work
 /// grow with the square of their number.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(5);
@@ -85,7 +87,8 @@ fn parse(html: &str, clock: &Clock) -> Result<Html, String> {
 
 impl Page {
     fn take_link(&mut self, element: ElementRef<'_>) {
-        let Some(href) = element.attr("href") else { return };
+        let href = element.attr("href").filter(|href| href.len() <= MAX_LINK_BYTES);
+        let Some(href) = href else { return };
         match element.value().name() {
             "a" if self.links.len() < MAX_LINKS => self.links.push(href.to_owned()),
             "base" if self.base.is_none() => self.base = Some(href.to_owned()),
@@ -171,6 +174,16 @@ mod tests {
             (page.links, page.base.as_deref()),
             (vec!["a".into(), "#b".into()], Some("/x/"))
         );
+    }
+
+    #[test]
+    fn links_that_nobody_could_fetch_are_left_out() {
+        let [short, long] = [MAX_LINK_BYTES, MAX_LINK_BYTES + 1].map(|length| "x".repeat(length));
+        let html = format!("<base href='{long}'><a href='{long}'>1</a><a href='{short}'>2</a>");
+
+        let page = read(&html, &Pick::parse("body").unwrap(), MAX_TIME).unwrap();
+
+        assert_eq!((page.links, page.base), (vec![short], None));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Sitemaps (sitemaps.org): the addresses of pages, or of more sitemaps.
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesRef, Event};
+use std::ops::ControlFlow;
+
+use crate::extract::xml::{Piece, walk_while};
 
 /// Addresses in one sitemap, by its standard.
 const MAX_LOCATIONS: usize = 50_000;
@@ -19,31 +20,28 @@ pub(crate) struct Sitemap {
 
 /// Reads a sitemap; `None` for what is no XML.
 pub(crate) fn read(xml: &str) -> Option<Sitemap> {
-    let mut reader = Reader::from_str(xml);
-    reader.config_mut().expand_empty_elements = true;
     let (mut found, mut above, mut text) = (Sitemap::default(), Vec::new(), String::new());
     let mut n_elements = 0;
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(tag) => {
+    let walked = walk_while(xml, |piece| {
+        match piece {
+            Piece::Open(name, _) => {
                 n_elements += 1;
                 text.clear();
-                above.push(tag.local_name().as_ref().to_owned());
+                above.push(name.to_owned());
             }
-            Event::End(_) => {
+            Piece::Close(_) => {
                 found.take(&above, &text);
                 above.pop();
             }
-            Event::Text(part) => add(&mut text, &part.xml10_content()),
-            Event::CData(part) => add(&mut text, &part.xml10_content()),
-            Event::GeneralRef(name) => add(&mut text, character(&name)),
-            Event::Eof => return (n_elements > 0).then_some(found),
-            _ => {}
+            Piece::Text(part) if text.len() <= MAX_LOCATION_BYTES => text.push_str(part),
+            Piece::Text(_) => {}
         }
-        if found.pages.len() + found.sitemaps.len() == MAX_LOCATIONS {
-            return Some(found);
+        match found.pages.len() + found.sitemaps.len() {
+            MAX_LOCATIONS => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         }
-    }
+    });
+    walked.ok().filter(|()| n_elements > 0).map(|()| found)
 }
 
 impl Sitemap {
@@ -63,22 +61,6 @@ impl Sitemap {
     }
 }
 
-fn add(text: &mut String, part: &str) {
-    if text.len() <= MAX_LOCATION_BYTES {
-        text.push_str(part);
-    }
-}
-
-/// Of entities only XML's own that an address may hold.
-fn character(name: &BytesRef<'_>) -> &'static str {
-    match (name.as_ref(), name.resolve_char_ref()) {
-        ("amp", _) | (_, Ok(Some('&'))) => "&",
-        ("apos", _) | (_, Ok(Some('\''))) => "'",
-        ("quot", _) | (_, Ok(Some('"'))) => "\"",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +76,25 @@ mod tests {
 
         assert_eq!(found.pages, ["https://a.test/1?a=b&c=d", "https://a.test/2"]);
         assert_eq!(found.sitemaps, Vec::<String>::new());
+    }
+
+    #[test]
+    fn characters_that_are_written_as_numbers_are_part_of_the_address() {
+        let address = "https://a.test/gr&#252;n?a=1&#x26;b=&apos;&lt;";
+
+        let found = read(&format!("<urlset><url><loc>{address}</loc></url></urlset>")).unwrap();
+
+        assert_eq!(found.pages, ["https://a.test/grün?a=1&b='<"]);
+    }
+
+    #[test]
+    fn addresses_beyond_those_of_the_standard_are_left_out() {
+        let url = "<url><loc>https://a.test/</loc></url>".repeat(MAX_LOCATIONS + 1);
+
+        // What comes behind them is not even read.
+        let found = read(&format!("<urlset>{url}</broken>")).unwrap();
+
+        assert_eq!(found.pages.len(), MAX_LOCATIONS);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     /// All these pages, in their order.
     ///
     /// # Errors
-    /// [`NodeError::Cancelled`]; a page that cannot be read is a failure of its own.
+    /// As of [`Self::read`]; a page that cannot be read is a failure of its own.
     pub(super) async fn read_all(&self, addresses: Vec<String>) -> Result<Loaded, NodeError> {
         let mut loaded = Loaded::default();
         let read = |address: String| async move { (self.read(&address).await, address) };
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     /// One page.
     ///
     /// # Errors
-    /// [`NodeError::Cancelled`].
+    /// [`NodeError::Busy`] and [`NodeError::Cancelled`].
     pub(super) async fn read(&self, address: &str) -> Result<Result<Read, Miss>, NodeError> {
         let fetched = match self.fetch(address).await? {
             Ok(fetched) => fetched,
@@ -94,14 +94,12 @@ impl<'a> Reader<'a> {
             let html = charset::decode(&fetched.bytes, fetched.charset.as_deref());
             page::read(&html, &pick, page::MAX_TIME)
         };
-        match self.compute(address, read).await {
-            Ok(Ok(page)) => {
+        match self.compute(read).await?.and_then(|read| read) {
+            Ok(page) => {
                 self.spend(page.text.len());
                 Ok(Ok(Read { url, page }))
             }
-            Ok(Err(problem)) => Ok(Err(Miss::Failed(problem))),
-            Err(NodeError::Cancelled) => Err(NodeError::Cancelled),
-            Err(_) => Ok(Err(Miss::Failed("cannot be read".to_owned()))),
+            Err(problem) => Ok(Err(Miss::Failed(problem))),
         }
     }
 
@@ -143,16 +141,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Work on what an address brought, off the arbiter.
+    /// Work on what an address brought, off the arbiter, or the problem.
     ///
     /// # Errors
-    /// As of [`workers::compute`].
+    /// As of [`workers::attempt`].
     pub(super) async fn compute<T: Send + 'static>(
         &self,
-        address: &str,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, NodeError> {
-        workers::compute(&shown(address), self.ctx, work).await
+    ) -> Result<Result<T, String>, NodeError> {
+        workers::attempt(self.ctx, work).await
     }
 
     /// The document of a page. What a request leads to is the request's own,

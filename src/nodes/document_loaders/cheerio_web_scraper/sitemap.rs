@@ -14,7 +14,7 @@ const MAX_SITEMAPS: usize = 50;
 /// Loads the pages that the sitemap at an address lists, at most `limit`.
 ///
 /// # Errors
-/// [`NodeError::BadRequest`] for a sitemap without pages; [`NodeError::Cancelled`].
+/// [`NodeError::BadRequest`] for a sitemap without pages; as of [`Reader::read`].
 pub(super) async fn load(
     reader: &Reader<'_>,
     address: &str,
@@ -63,8 +63,7 @@ async fn read(
         let xml = charset::decode(&fetched.bytes, fetched.charset.as_deref());
         sitemap::read(&xml)
     };
-    match reader.compute(address, work).await {
-        Err(NodeError::Cancelled) => Err(NodeError::Cancelled),
+    match reader.compute(work).await? {
         Ok(Some(sitemap)) => Ok(Some(sitemap)),
         Ok(None) | Err(_) => {
             failures.push(failure(address, "is no sitemap in XML".to_owned()));

@@ -101,6 +101,24 @@ async fn a_folder_of_too_many_files_is_refused() {
     assert!(error.to_string().contains("too many files"), "{error}");
 }
 
+#[tokio::test]
+async fn folders_that_are_not_looked_through_are_told() {
+    let place = place();
+    let deep: PathBuf = (0..40).map(|at| format!("{at}")).collect();
+    fs::create_dir_all(place.root.join(&deep)).unwrap();
+    fs::write(place.root.join(&deep).join("a.txt"), "x").unwrap();
+
+    let flat = load(&place.root, "", vec![place.root.clone()]).await.unwrap();
+    let all = load(&place.root, "true", vec![place.root.clone()]).await.unwrap();
+
+    assert_eq!(flat.failures, []);
+    let told = all.failures.iter().filter(|failure| failure.name != "docs/broken.pdf");
+    let deepest: PathBuf = deep.components().take(33).collect();
+    let expected = (deepest.to_str().unwrap(), "lies too deep inside of other folders");
+    let told: Vec<_> = told.map(|told| (told.name.as_str(), told.problem.as_str())).collect();
+    assert_eq!(told, [expected]);
+}
+
 #[test]
 fn no_request_chooses_the_folder() {
     let params = folder_files::SPEC.params.iter();

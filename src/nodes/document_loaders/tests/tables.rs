@@ -104,6 +104,7 @@ async fn pointers_choose_strings_at_whichever_depth_they_fit() {
         ("/job, likes", vec!["baker", "bread", "pilot"]),
         ("/about/job", vec!["baker", "pilot"]),
         ("about", vec!["baker", "bread", "pilot"]),
+        ("name,/name, name", vec!["Ann", "Bob"]),
     ] {
         let given = [("jsonFile", files([("a.json", PEOPLE)])), ("pointersName", source(pointers))];
         assert_eq!(texts(&load(&json_file::SPEC, given).await), expected, "{pointers}");

@@ -57,7 +57,7 @@ fn goldens() -> Goldens {
 
 fn split(case: &Case, text: &str) -> Vec<Document> {
     let document = Document::new(text, Map::new());
-    split_documents(splitter(&case.node, &case.inputs).as_ref(), vec![document])
+    split_documents(splitter(&case.node, &case.inputs).as_ref(), vec![document], 0).unwrap()
 }
 
 fn lines(document: &Document) -> [i64; 2] {
@@ -132,7 +132,7 @@ fn lines_join_what_loc_holds_and_everything_else_stays() {
     };
     let usual = splitter("recursiveCharacterTextSplitter", &super::sizes(5, 0));
 
-    let chunks = split_documents(usual.as_ref(), vec![document]);
+    let chunks = split_documents(usual.as_ref(), vec![document], 0).unwrap();
 
     let shown = serde_json::to_string(&chunks).unwrap();
     let expected = r#"[{"pageContent":"one","metadata":{"source":"a.pdf","loc":{"pageNumber":2,"lines":{"from":1,"to":1}},"pdf":{"n":1}}},{"pageContent":"two","metadata":{"source":"a.pdf","loc":{"pageNumber":2,"lines":{"from":3,"to":3}},"pdf":{"n":1}}}]"#;
@@ -148,7 +148,7 @@ fn a_recorded_upsert_of_flowise_has_the_same_chunks() {
     let usual = splitter("recursiveCharacterTextSplitter", &super::sizes(60, 0));
 
     let document = Document::new(text, metadata.as_object().unwrap().clone());
-    let chunks = split_documents(usual.as_ref(), vec![document]);
+    let chunks = split_documents(usual.as_ref(), vec![document], 0).unwrap();
 
     let expected = json!([
         {"pageContent": "The bakery opens at eight in the morning.", "metadata": {"source": "blob", "blobType": "", "loc": {"lines": {"from": 1, "to": 1}}}},

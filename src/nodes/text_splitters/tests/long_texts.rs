@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{sizes, splitter};
 use crate::retrieval::Document;
 use crate::text_splitters::html_to_markdown_text_splitter::markdown;
-use crate::text_splitters::split_documents;
+use crate::text_splitters::{Room, TooMuch, split_documents};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -16,9 +16,17 @@ fn with(chunk: usize, overlap: usize, name: &str, value: Value) -> Value {
     inputs
 }
 
+/// Chunks of many texts together, if they are few enough.
+fn n_chunks_of(node: &str, inputs: &Value, texts: &[String]) -> Result<usize, TooMuch> {
+    let documents = texts.iter().map(|text| Document::new(text.as_str(), Map::new())).collect();
+    // Metadata that will be added bring the limit near without filling the memory.
+    let chunks = split_documents(splitter(node, inputs).as_ref(), documents, 100_000);
+    chunks.map(|chunks| chunks.len())
+}
+
 fn n_chunks(node: &str, inputs: &Value, text: &str) -> usize {
     let document = Document::new(text, Map::new());
-    split_documents(splitter(node, inputs).as_ref(), vec![document]).len()
+    split_documents(splitter(node, inputs).as_ref(), vec![document], 0).unwrap().len()
 }
 
 #[test]
@@ -28,7 +36,7 @@ fn a_megabyte_of_one_character_is_cut_anywhere() {
 
     assert_eq!(n_chunks(node, &sizes(1000, 0), &text), 1049);
     assert_eq!(n_chunks(node, &sizes(1000, 200), &text), 1311);
-    assert_eq!(splitter(node, &sizes(1, 0)).split(&text).len(), MEGABYTE);
+    assert_eq!(splitter(node, &sizes(1, 0)).split(&text, &mut Room::endless()).len(), MEGABYTE);
     assert_eq!(n_chunks(node, &sizes(1 << 50, 200), &text), 1);
     assert_eq!(n_chunks("characterTextSplitter", &sizes(1000, 200), &text), 1);
 }
@@ -37,7 +45,7 @@ fn a_megabyte_of_one_character_is_cut_anywhere() {
 fn half_a_million_separators_are_passed_once() {
     let node = "recursiveCharacterTextSplitter";
     for text in [" ".repeat(MEGABYTE), "\n".repeat(MEGABYTE), "a\n".repeat(MEGABYTE / 2)] {
-        assert!(!splitter(node, &sizes(1, 0)).split(&text).is_empty());
+        assert!(!splitter(node, &sizes(1, 0)).split(&text, &mut Room::endless()).is_empty());
         for size in [50, MEGABYTE - 1] {
             n_chunks(node, &sizes(size, size / 2), &text);
             n_chunks(
@@ -85,12 +93,46 @@ fn overlaps_of_almost_everything_do_not_fill_the_memory() {
         ("characterTextSplitter", with(100_000, 60_000, "separator", json!(" "))),
         ("tokenTextSplitter", sizes(100_000, 99_999)),
     ] {
-        let chunks = splitter(node, &inputs).split(&text);
+        let chunks = splitter(node, &inputs).split(&text, &mut Room::endless());
 
         let length: usize = chunks.iter().map(String::len).sum();
         assert!(length < 20 * MEGABYTE, "{node}: {length}");
         assert!(chunks.last().unwrap().trim_end().ends_with("ab"), "the end is there");
     }
+}
+
+#[test]
+fn many_texts_together_come_to_no_more_than_one_load_may_hold() {
+    let node = "recursiveCharacterTextSplitter";
+    // Each of them alone stays within what one text may repeat.
+    let word = format!("{} ", "ab".repeat(50));
+    let texts: Vec<_> = (0..1_000).map(|n| format!("{n:06}{}", word.repeat(200))).collect();
+    for (node, inputs) in [
+        (node, sizes(10_000, 9_890)),
+        (node, sizes(1, 0)),
+        ("characterTextSplitter", with(10_000, 9_890, "separator", json!(" "))),
+        ("htmlToMarkdownTextSplitter", sizes(1, 0)),
+    ] {
+        assert_eq!(n_chunks_of(node, &inputs, &texts), Err(TooMuch), "{node} {inputs}");
+    }
+    assert_eq!(n_chunks_of(node, &sizes(15_000, 0), &texts), Ok(2_000));
+}
+
+#[test]
+fn the_metadata_of_a_text_count_again_with_each_of_its_chunks() {
+    let usual = splitter("recursiveCharacterTextSplitter", &sizes(10, 0));
+    let metadata = Map::from_iter([("note".to_owned(), Value::from("x".repeat(MEGABYTE)))]);
+    let split = |metadata, n_added_bytes| {
+        let document = Document::new("ab ".repeat(900), metadata);
+        split_documents(usual.as_ref(), vec![document], n_added_bytes).map(|chunks| chunks.len())
+    };
+
+    assert_eq!(split(metadata, 0), Err(TooMuch));
+    assert_eq!(split(Map::new(), MEGABYTE), Err(TooMuch));
+    assert_eq!(split(Map::new(), 0), Ok(300));
+    let letters = vec![Document::new("a".repeat(200_001), Map::new())];
+    let each = splitter("recursiveCharacterTextSplitter", &sizes(1, 0));
+    assert_eq!(split_documents(each.as_ref(), letters, 0), Err(TooMuch), "too many chunks");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use parlor_schemas::ChatId;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Document, LoadFailure, Loaded, Origin};
 use crate::vector_stores::VectorStore;
+use crate::workers;
 
 /// Metadata of the chat that brought a chunk (Flowise 2.2.8, `FLOWISE_CHATID`).
 const CHAT_ID: &str = "flowise_chatId";
@@ -61,17 +63,23 @@ impl Gathered {
             };
             let loaded = if options.keep_going { loaded } else { whole(loaded)? };
             progress.note(|counts| counts.files += loaded.n_files);
-            let chat = store.by_chat.then(|| ctx.chat_id.as_str());
-            gathered.take(loaded, loader.origin(), chat);
+            let chat = store.by_chat.then(|| ctx.chat_id.clone());
+            let own = loader.origin().cloned();
+            // Every chunk is hashed.
+            let take = move || {
+                gathered.take(loaded, own, chat.as_ref().map(ChatId::as_str));
+                gathered
+            };
+            gathered = workers::compute(&store.title, ctx, take).await?;
         }
         Ok(gathered)
     }
 
-    fn take(&mut self, loaded: Loaded, own: Option<&Origin>, chat: Option<&str>) {
+    fn take(&mut self, loaded: Loaded, own: Option<Origin>, chat: Option<&str>) {
         let is_partial = !loaded.failures.is_empty();
         self.failures.extend(loaded.failures);
         if let Some(own) = own {
-            self.origins.entry(own.clone()).or_default().is_partial |= is_partial;
+            self.origins.entry(own).or_default().is_partial |= is_partial;
         }
         for mut document in loaded.documents {
             if document.page_content.trim().is_empty() {

@@ -1,20 +1,22 @@
-//! What one loader may bring: its documents are in memory together, and files
-//! can unpack to far more than they hold.
+//! What one loader may bring: its documents are in memory together, files can
+//! unpack to far more than they hold, and chunks that overlap repeat it all.
 
 use serde_json::{Map, Value};
 
-use crate::retrieval::Document;
+use super::Document;
 
 /// Text and metadata of all documents of a loader.
 const MAX_BYTES: usize = 64 << 20;
 /// Documents of a loader.
 const MAX_DOCUMENTS: usize = 200_000;
+/// Text and metadata of the chunks that they are cut into, and of what is added.
+const MAX_CHUNK_BYTES: usize = 256 << 20;
 /// What an entry of metadata takes beside its text.
 const ENTRY_BYTES: usize = 8;
 
 /// What may still come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     n_bytes: usize,
     n_documents: usize,
 }
@@ -26,16 +28,36 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// What the chunks of all documents of a loader may come to.
+    pub(crate) fn of_chunks() -> Self {
+        Self { n_bytes: MAX_CHUNK_BYTES, n_documents: MAX_DOCUMENTS }
+    }
+
+    /// No limit.
+    #[cfg(test)]
+    pub(crate) fn endless() -> Self {
+        Self { n_bytes: usize::MAX, n_documents: usize::MAX }
+    }
+
+    /// How many documents may still come.
+    pub(crate) fn n_documents(&self) -> usize {
+        self.n_documents
+    }
+
     /// Takes a document's share; `None` when there is no room for it.
-    pub(super) fn take(&mut self, document: &Document) -> Option<()> {
-        let n_bytes = document.page_content.len() + Self::size_of(&document.metadata);
+    pub(crate) fn take(&mut self, document: &Document) -> Option<()> {
+        self.take_bytes(document.page_content.len() + Self::size_of(&document.metadata))
+    }
+
+    /// The same for a document that is still to be made, by its size.
+    pub(crate) fn take_bytes(&mut self, n_bytes: usize) -> Option<()> {
         self.n_bytes = self.n_bytes.checked_sub(n_bytes)?;
         self.n_documents = self.n_documents.checked_sub(1)?;
         Some(())
     }
 
     /// About what metadata take.
-    pub(super) fn size_of(metadata: &Map<String, Value>) -> usize {
+    pub(crate) fn size_of(metadata: &Map<String, Value>) -> usize {
         metadata.iter().map(|(key, value)| key.len() + size(value) + ENTRY_BYTES).sum()
     }
 }

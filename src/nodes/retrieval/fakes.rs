@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, ready};
 use serde_json::Value;
 
 pub(crate) use index::{FakeIndex, IndexFaults};
-pub(crate) use ledger::{FakeLedger, FakeRecords};
+pub(crate) use ledger::{FakeLedger, FakeRecords, RecordFaults};
 
 use super::{Document, DocumentLoader, Embeddings, LoadFailure, Loaded, Origin, UpsertLedger};
 use crate::ctx::{Services, TurnCtx};

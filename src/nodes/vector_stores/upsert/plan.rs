@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) fresh: Vec<Uuid>,
     /// Ids that are taken out at last.
     pub(super) stale: Vec<Uuid>,
+    /// What the ledger holds while stale ids may still be in the index.
+    pub(super) listed: Vec<LedgerEntry>,
     /// What the ledger holds afterwards.
     pub(super) entries: Vec<LedgerEntry>,
     /// Sources of the chunks, for the record manager.
@@ -54,7 +56,8 @@ impl Plan {
         };
         let outdated: HashSet<Uuid> =
             outdated.into_iter().filter(|id| !gathered.brings(id)).collect();
-        (plan.stale, plan.entries) = pages.close(outdated, book, records.is_some()).await?;
+        plan.stale = pages.close(outdated, book, records.is_some()).await?;
+        (plan.listed, plan.entries) = pages.entries(&plan.stale);
         Ok(plan)
     }
 
@@ -131,14 +134,14 @@ impl Pages {
         outdated
     }
 
-    /// The stale ids and the changed entries. A chunk stays while another
-    /// origin has it; where a record manager decides, while another chatflow has.
+    /// The stale ids. A chunk stays while another origin has it; where a
+    /// record manager decides, while another chatflow has.
     async fn close(
-        mut self,
+        &mut self,
         mut outdated: HashSet<Uuid>,
         book: &Book,
         by_records: bool,
-    ) -> Result<(Vec<Uuid>, Vec<LedgerEntry>), NodeError> {
+    ) -> Result<Vec<Uuid>, NodeError> {
         if !outdated.is_empty() {
             for entry in book.entries().await? {
                 if by_records && book.is_own(&entry) {
@@ -151,12 +154,21 @@ impl Pages {
         if !by_records {
             self.after.values().flatten().for_each(|id| _ = outdated.remove(id));
         }
-        let mut entries = Vec::new();
+        Ok(outdated.into_iter().collect())
+    }
+
+    /// The changed entries: with all that was there before, and without what
+    /// is stale.
+    fn entries(self, stale: &[Uuid]) -> (Vec<LedgerEntry>, Vec<LedgerEntry>) {
+        let stale: HashSet<&Uuid> = stale.iter().collect();
+        let (mut listed, mut entries) = (Vec::new(), Vec::new());
         for (origin, mut chunks) in self.after {
-            chunks.retain(|id| !outdated.contains(id));
+            let before = self.before.get(&origin).map_or(&[][..], |before| before);
+            listed.push(LedgerEntry { origin: origin.clone(), chunks: union(&chunks, before) });
+            chunks.retain(|id| !stale.contains(id));
             entries.push(LedgerEntry { origin, chunks });
         }
-        Ok((outdated.into_iter().collect(), entries))
+        (listed, entries)
     }
 }
 

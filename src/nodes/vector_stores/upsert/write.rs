@@ -1,6 +1,6 @@
 //! The part of an upsert that changes something: new chunks are embedded and
-//! written side by side, what is stale goes last. On an error what was
-//! written is taken out again.
+//! written side by side, then noted; what is stale goes last, while the ledger
+//! still lists it. On an error before that what was written is taken out again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,7 @@ use super::book::{self, Book};
 use super::gather::Gathered;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::records::Records;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter, check_vectors};
@@ -46,11 +47,12 @@ impl<'a> Work<'a> {
         Self { store, gathered, plan, book, progress, ctx, has_announced: AtomicBool::new(false) }
     }
 
-    /// Writes and commits. The index is as before where it fails.
+    /// Writes, notes and takes out. The index is as before where it fails,
+    /// or holds the new version and what is stale.
     ///
     /// # Errors
-    /// The embeddings' and the store's.
-    pub(super) async fn run(self) -> Result<(), NodeError> {
+    /// The embeddings', the store's, the record manager's and the ledger's.
+    pub(super) async fn run(self, records: Option<&Records<'_>>) -> Result<(), NodeError> {
         let written = tokio::select! {
             biased;
             () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
@@ -58,13 +60,51 @@ impl<'a> Work<'a> {
         };
         // From here on a caller who leaves changes nothing: it ends either way.
         let calm = calm(self.ctx);
-        let done = match written {
-            Ok(writer) => self.commit(writer, &calm).await,
+        let noted = match written {
+            Ok(writer) => self.note(records, &calm).await.map(|()| writer),
             Err(error) => Err(error),
         };
-        if let Err(error) = done {
-            self.roll_back(&calm).await;
-            return Err(error);
+        match noted {
+            Ok(writer) => self.take_out_stale(writer, records, &calm).await,
+            Err(error) => {
+                self.roll_back(&calm).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The record manager comes first: what it misses is only written again,
+    /// what the ledger misses is taken out. What is stale stays listed.
+    async fn note(&self, records: Option<&Records<'_>>, calm: &TurnCtx) -> Result<(), NodeError> {
+        if let Some(records) = records {
+            let sources = self.plan.sources.iter().cloned();
+            let keys: Vec<_> = self.gathered.ids.iter().copied().zip(sources).collect();
+            records.note(&keys, calm).await?;
+        }
+        self.book.settle(self.plan.listed.clone()).await
+    }
+
+    /// Until the end the ledger lists what is stale, so that the next upsert
+    /// takes out what this one could not.
+    async fn take_out_stale(
+        &self,
+        writer: Option<Box<dyn IndexWriter>>,
+        records: Option<&Records<'_>>,
+        calm: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        let stale = &self.plan.stale;
+        match writer {
+            Some(writer) => writer.commit(stale.clone(), calm).await?,
+            None => _ = book::delete(self.store.index.as_ref(), stale, calm).await?,
+        }
+        if !self.plan.to_write.is_empty() {
+            self.book.note_embeddings(&self.store.embeddings.identity()).await?;
+        }
+        if let Some(records) = records {
+            records.forget(stale, calm).await?;
+        }
+        if self.plan.entries != self.plan.listed {
+            self.book.settle(self.plan.entries.clone()).await?;
         }
         Ok(())
     }
@@ -140,18 +180,6 @@ impl<'a> Work<'a> {
             self.book.announce(&self.plan.fresh).await?;
         }
         Ok(writer)
-    }
-
-    async fn commit(
-        &self,
-        writer: Option<Box<dyn IndexWriter>>,
-        calm: &TurnCtx,
-    ) -> Result<(), NodeError> {
-        let stale = &self.plan.stale;
-        match writer {
-            Some(writer) => writer.commit(stale.clone(), calm).await,
-            None => book::delete(self.store.index.as_ref(), stale, calm).await.map(|_| ()),
-        }
     }
 
     /// What cannot be taken out now stays announced, and the next upsert does it.

@@ -5,6 +5,7 @@ mod book;
 mod gather;
 mod ids;
 mod lane;
+mod models;
 mod plan;
 mod progress;
 mod records;
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub(super) use book::{AT_ONCE, Book, delete};
 pub(super) use gather::Gathered;
 pub(super) use lane::enter;
+pub use models::PAGES_OF;
 pub(super) use records::Records;
 pub use report::UpsertReport;
 

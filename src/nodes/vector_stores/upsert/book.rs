@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::ids::hashed;
+use super::models::Models;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{LedgerEntry, Origin, UpsertLedger, VectorIndex};
@@ -101,24 +101,9 @@ impl Book {
         self.ledger.settle(&self.identity, entries).await
     }
 
-    /// Whether the index was last filled with other embeddings: its vectors
-    /// are not comparable then, and what is there counts as not embedded.
-    pub(super) async fn was_embedded_otherwise(&self, embeddings: &str) -> Result<bool, NodeError> {
-        let (identity, origin) = self.embeddings_page();
-        let noted = self.ledger.chunks(&identity, &origin).await?;
-        Ok(noted.first().is_some_and(|noted| *noted != hashed(embeddings)))
-    }
-
-    /// Notes with which embeddings the index was filled.
-    pub(super) async fn note_embeddings(&self, embeddings: &str) -> Result<(), NodeError> {
-        let (identity, origin) = self.embeddings_page();
-        let chunks = vec![hashed(embeddings)];
-        self.ledger.settle(&identity, vec![LedgerEntry { origin, chunks }]).await
-    }
-
-    /// A page of its own, so that it is no origin of the index.
-    fn embeddings_page(&self) -> (String, Origin) {
-        (format!("embeddings of {}", self.identity), Origin::Chatflow("model".into()))
+    /// Which embeddings made the index's chunks.
+    pub(in crate::vector_stores) fn models(&self) -> Models {
+        Models::new(Arc::clone(&self.ledger), &self.identity)
     }
 }
 

@@ -80,10 +80,11 @@ impl Plan {
             None => HashSet::new(),
             Some(records) => records.exist(&gathered.ids, ctx).await?,
         };
-        let is_foreign = book.was_embedded_otherwise(&store.embeddings.identity()).await?;
+        let embeddings = store.embeddings.identity();
+        let foreign = book.models().embedded_otherwise(&embeddings, known.clone()).await?;
         for (place, id) in gathered.ids.iter().enumerate() {
             let is_known = known.contains(id);
-            if is_known && !is_foreign {
+            if is_known && !foreign.contains(id) {
                 continue;
             }
             self.to_write.push(place);

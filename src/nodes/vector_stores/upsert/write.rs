@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::book::{self, Book};
 use super::gather::Gathered;
@@ -61,7 +62,7 @@ impl<'a> Work<'a> {
         // From here on a caller who leaves changes nothing: it ends either way.
         let calm = calm(self.ctx);
         let noted = match written {
-            Ok(writer) => self.note(records, &calm).await.map(|()| writer),
+            Ok(writer) => self.note(is_atomic(&writer), records, &calm).await.map(|()| writer),
             Err(error) => Err(error),
         };
         match noted {
@@ -75,13 +76,30 @@ impl<'a> Work<'a> {
 
     /// The record manager comes first: what it misses is only written again,
     /// what the ledger misses is taken out. What is stale stays listed.
-    async fn note(&self, records: Option<&Records<'_>>, calm: &TurnCtx) -> Result<(), NodeError> {
+    async fn note(
+        &self,
+        is_atomic: bool,
+        records: Option<&Records<'_>>,
+        calm: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        if !is_atomic {
+            self.note_embeddings().await?;
+        }
         if let Some(records) = records {
             let sources = self.plan.sources.iter().cloned();
             let keys: Vec<_> = self.gathered.ids.iter().copied().zip(sources).collect();
             records.note(&keys, calm).await?;
         }
         self.book.settle(self.plan.listed.clone()).await
+    }
+
+    async fn note_embeddings(&self) -> Result<(), NodeError> {
+        let written = self.ids_to_write();
+        self.book.models().note(&self.store.embeddings.identity(), &written).await
+    }
+
+    fn ids_to_write(&self) -> Vec<Uuid> {
+        self.plan.to_write.iter().map(|at| self.gathered.ids[*at]).collect()
     }
 
     /// Until the end the ledger lists what is stale, so that the next upsert
@@ -93,13 +111,15 @@ impl<'a> Work<'a> {
         calm: &TurnCtx,
     ) -> Result<(), NodeError> {
         let stale = &self.plan.stale;
+        let is_atomic = is_atomic(&writer);
         match writer {
             Some(writer) => writer.commit(stale.clone(), calm).await?,
             None => _ = book::delete(self.store.index.as_ref(), stale, calm).await?,
         }
-        if !self.plan.to_write.is_empty() {
-            self.book.note_embeddings(&self.store.embeddings.identity()).await?;
+        if is_atomic {
+            self.note_embeddings().await?;
         }
+        self.book.models().forget(stale).await?;
         if let Some(records) = records {
             records.forget(stale, calm).await?;
         }
@@ -175,6 +195,7 @@ impl<'a> Work<'a> {
 
     async fn open(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
         let writer = self.store.index.writer(n_dimensions, self.ctx).await?;
+        self.book.models().doubt(&self.ids_to_write()).await?;
         if !writer.is_atomic() && !self.plan.fresh.is_empty() {
             self.has_announced.store(true, Ordering::Relaxed);
             self.book.announce(&self.plan.fresh).await?;
@@ -196,6 +217,11 @@ impl<'a> Work<'a> {
             tracing::warn!("{}: chunks of a failed upsert are left: {error}", self.store.title);
         }
     }
+}
+
+/// Whether a commit writes what was put; without a writer nothing was.
+fn is_atomic(writer: &Option<Box<dyn IndexWriter>>) -> bool {
+    writer.as_ref().is_some_and(|writer| writer.is_atomic())
 }
 
 /// The turn as one that nobody can cancel any more.

@@ -75,6 +75,20 @@ async fn an_mmr_search_chooses_among_more_than_it_returns() {
 }
 
 #[tokio::test]
+async fn what_is_found_for_a_question_is_no_other_questions_although_the_node_is_shared() {
+    let finder = FakeLoader::of_nobody();
+    finder.bring("a.txt", &["of the first"]);
+    let mut bench = Bench::new(&[&finder]);
+    bench.store.fills_itself = true;
+    assert_eq!(found(&bench, "x").await, ["of the first"]);
+
+    finder.bring("a.txt", &["of the second"]);
+
+    assert_eq!(found(&bench, "x").await, ["of the second"]);
+    assert!(bench.index.ids().is_empty());
+}
+
+#[tokio::test]
 async fn what_a_request_brings_is_found_by_it_alone_and_kept_by_nobody() {
     let brought = FakeLoader::of_request("plainText_0");
     brought.bring("secret.txt", &["one", "three"]);

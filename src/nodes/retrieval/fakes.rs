@@ -97,22 +97,27 @@ impl Embeddings for FakeEmbeddings {
 
 /// A loader whose documents a test can change.
 pub(crate) struct FakeLoader {
-    origin: Origin,
+    origin: Option<Origin>,
     loaded: Mutex<Loaded>,
 }
 
 impl FakeLoader {
     /// A loader that the chatflow holds, as a node of this id.
     pub(crate) fn of_chatflow(id: &str) -> Arc<Self> {
-        Self::of(Origin::Chatflow(id.into()))
+        Self::of(Some(Origin::Chatflow(id.into())))
     }
 
     /// What a request brings, by this name.
     pub(crate) fn of_request(name: &str) -> Arc<Self> {
-        Self::of(Origin::Request(name.into()))
+        Self::of(Some(Origin::Request(name.into())))
     }
 
-    fn of(origin: Origin) -> Arc<Self> {
+    /// One that finds something else for every question.
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        Self::of(None)
+    }
+
+    fn of(origin: Option<Origin>) -> Arc<Self> {
         Arc::new(Self { origin, loaded: Mutex::default() })
     }
 
@@ -129,7 +134,7 @@ impl FakeLoader {
     /// From now on it brings these documents.
     pub(crate) fn bring_documents(&self, mut documents: Vec<Document>) {
         for document in &mut documents {
-            document.origin.get_or_insert_with(|| self.origin.clone());
+            document.origin = document.origin.take().or_else(|| self.origin.clone());
         }
         *self.loaded.lock().unwrap() = Loaded { documents, n_files: 1, failures: Vec::new() };
     }
@@ -147,7 +152,7 @@ impl DocumentLoader for FakeLoader {
     }
 
     fn origin(&self) -> Option<&Origin> {
-        Some(&self.origin)
+        self.origin.as_ref()
     }
 }
 

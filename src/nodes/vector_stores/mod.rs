@@ -71,7 +71,7 @@ pub struct VectorStore {
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
     /// Set when it has filled itself, with what is only this request's.
-    pub filled: OnceCell<Option<Snapshot>>,
+    pub filled: OnceCell<Option<Arc<Snapshot>>>,
 }
 
 impl VectorStore {

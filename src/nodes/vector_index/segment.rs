@@ -136,6 +136,13 @@ impl Segment {
         self.parts.ids.len()
     }
 
+    /// About the memory that its rows take, without what searches add.
+    pub fn n_bytes(&self) -> usize {
+        const PER_ROW: usize = size_of::<Uuid>() + size_of::<usize>() + size_of::<u32>();
+        let numbers = self.parts.units.len() * size_of::<f32>();
+        numbers + self.parts.metadata.len() + self.n_rows() * PER_ROW
+    }
+
     /// Id of a row.
     pub fn id(&self, row: usize) -> Uuid {
         self.parts.ids[row]

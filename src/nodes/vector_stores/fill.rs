@@ -22,7 +22,8 @@ impl VectorStore {
         &self,
         ctx: &TurnCtx,
     ) -> Result<Option<Arc<Snapshot>>, NodeError> {
-        if !self.fills_itself || self.loaders.is_empty() {
+        // Without loaders, too: what the last one brought is taken out.
+        if !self.fills_itself {
             return Ok(None);
         }
         if self.is_fleeting() {

@@ -56,7 +56,12 @@ impl Book {
 
     /// Whether an entry belongs to this chatflow.
     pub(in crate::vector_stores) fn is_own(&self, entry: &LedgerEntry) -> bool {
-        let (Origin::Chatflow(name) | Origin::Request(name)) = &entry.origin;
+        self.owns(&entry.origin)
+    }
+
+    /// Whether an origin of an entry does.
+    pub(super) fn owns(&self, origin: &Origin) -> bool {
+        let (Origin::Chatflow(name) | Origin::Request(name)) = origin;
         name.starts_with(&self.prefix)
     }
 

@@ -50,7 +50,13 @@ impl Plan {
         plan.compare(store, gathered, book, records, ctx).await?;
         let mut pages = Pages::open(gathered, book).await?;
         let outdated = match records {
-            None => pages.replace(gathered, book),
+            None => {
+                let mut outdated = pages.replace(gathered, book);
+                if store.fills_itself {
+                    outdated.extend(pages.drop_removed(store, book).await?);
+                }
+                outdated
+            }
             Some(_) if !gathered.failures.is_empty() => Vec::new(),
             Some(records) => records.outdated(&plan.sources, ctx).await?,
         };
@@ -133,6 +139,35 @@ impl Pages {
             self.after.insert(scoped, union(&[], &brought.ids));
         }
         outdated
+    }
+
+    /// Lets go of loaders that the chatflow has no more: nobody fills the store
+    /// again when one is removed. Gives what may be stale now.
+    async fn drop_removed(
+        &mut self,
+        store: &VectorStore,
+        book: &Book,
+    ) -> Result<Vec<Uuid>, NodeError> {
+        let mut connected = HashSet::new();
+        for loader in &store.loaders {
+            match loader.origin() {
+                Some(Origin::Chatflow(id) | Origin::Request(id)) => {
+                    connected.insert(Origin::Chatflow(book.scoped_name(id).into()));
+                }
+                // It tells of no id, so that nobody knows which is its own.
+                None => return Ok(Vec::new()),
+            }
+        }
+        let mut outdated = Vec::new();
+        for LedgerEntry { origin, chunks } in book.entries().await? {
+            let is_kept = matches!(origin, Origin::Request(_)) || connected.contains(&origin);
+            if !is_kept && book.owns(&origin) && !self.after.contains_key(&origin) {
+                outdated.extend(&chunks);
+                self.after.insert(origin.clone(), Vec::new());
+                self.before.insert(origin, chunks);
+            }
+        }
+        Ok(outdated)
     }
 
     /// The stale ids. A chunk stays while another origin has it; where a

@@ -46,6 +46,34 @@ async fn a_store_that_was_filled_before_a_restart_embeds_nothing() {
 }
 
 #[tokio::test]
+async fn a_store_that_fills_itself_forgets_loaders_that_were_removed_and_keeps_what_requests_brought()
+ {
+    let (one, two) = (flow_with(&["one"]), FakeLoader::of_chatflow("textFile_0"));
+    two.bring("b.txt", &["three"]);
+    let request = FakeLoader::of_request("report.pdf");
+    request.bring("report.pdf", &["five"]);
+    let mut bench = Bench::new(&[&one, &two, &request]);
+    bench.upsert().await;
+
+    for (loaders, left) in [(&[&one][..], &["five", "one"][..]), (&[], &["five"])] {
+        bench.store = store(&bench.index, &bench.embeddings, loaders);
+        bench.store.fills_itself = true;
+        found(&bench, "x").await;
+        assert_eq!(bench.index.texts(), left);
+    }
+    let brought = FakeLoader::of_request("plainText_0");
+    let own = flow_with(&["one"]);
+    bench.store = store(&bench.index, &bench.embeddings, &[&own]);
+    bench.store.fills_itself = true;
+    found(&bench, "x").await;
+    brought.bring("x.txt", &["x"]);
+    bench.store = store(&bench.index, &bench.embeddings, &[&brought]);
+    bench.store.fills_itself = true;
+    bench.upsert().await;
+    assert_eq!(bench.index.texts(), ["five", "one", "x"], "the loader is there, changed for once");
+}
+
+#[tokio::test]
 async fn a_fill_that_fails_is_told_and_tried_again() {
     let bench = filling(FakeIndex::atomic(), &["one"]);
     bench.embeddings.spoiling(|call, _| if call == 0 { Err(fault("embed")) } else { Ok(()) });

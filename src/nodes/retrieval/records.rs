@@ -82,17 +82,10 @@ pub trait UpsertLedger: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>>;
 
     /// The chunks of every origin.
-    ///
-    /// # Errors
-    /// [`NodeError::Unsupported`] where the ledger cannot list them: nothing
-    /// can be taken out then, since a chunk may belong to two origins.
     fn entries<'a>(
         &'a self,
-        _identity: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>> {
-        let problem = "this server's record of upserts cannot be listed".to_owned();
-        Box::pin(std::future::ready(Err(NodeError::Unsupported(problem))))
-    }
+        identity: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>>;
 
     /// Ids about to be written to an index that is not atomic. They are taken
     /// out after a crash unless [`Self::settle`] came first.

@@ -152,7 +152,7 @@ async fn chunks_that_a_request_cuts_otherwise_are_its_own() {
     let stage = stage().await;
     let exchange = golden::load("c-predict");
     replay(&stage, "c-predict").await;
-    let mut other = exchange.json();
+    let mut other = serde_json::from_str::<Value>(&exchange.body).unwrap();
     other["overrideConfig"] = json!({"chunkSize": 20});
     stage.model.take_received();
     stage.server.ask(stage.flow(FLOW), &other).await.expect(200);

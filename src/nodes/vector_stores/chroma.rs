@@ -40,7 +40,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         RECORD_MANAGER,
         Param::closed("collectionName", Kind::Text),
         Param::closed("chromaURL", Kind::Text),
-        Param::open("chromaMetadataFilter", Kind::Json),
+        Param::listed("chromaMetadataFilter", Kind::Json),
         TOP_K,
     ],
     credential: Some(&CredentialSpec {

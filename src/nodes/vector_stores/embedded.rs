@@ -25,8 +25,9 @@ pub(super) const SEARCH_TYPE: Param =
     Param::open("searchType", Kind::Choice(&["similarity", "mmr", "hybrid"]));
 pub(super) const FETCH_K: Param = Param::open("fetchK", Kind::Integer);
 pub(super) const LAMBDA: Param = Param::open("lambda", Kind::Number);
-/// Ours: a filter as [`crate::vector_index::Filter`] reads it.
-pub(super) const METADATA_FILTER: Param = Param::open("metadataFilter", Kind::Json);
+/// Ours: a filter as [`crate::vector_index::Filter`] reads it. It may be what
+/// keeps tenants apart.
+pub(super) const METADATA_FILTER: Param = Param::listed("metadataFilter", Kind::Json);
 pub(super) const DOCUMENT: Param = Param::closed("document", Kind::Nodes);
 pub(super) const EMBEDDINGS: Param = Param::closed("embeddings", Kind::Node);
 

@@ -29,7 +29,7 @@ use tokio::sync::OnceCell;
 pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
-pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
+pub use upsert::{PAGES_OF, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -111,5 +111,23 @@ impl VectorStore {
     /// that wants a retriever asks it as one.
     pub fn into_instance(self) -> Instance {
         Instance::VectorStore(Arc::new(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_chooses_no_filter_and_no_namespace_unless_the_chatflow_lists_it() {
+        let is_bound = |name: &str| {
+            let name = name.to_lowercase();
+            name.contains("filter") || name.contains("namespace")
+        };
+        let params = NODES.iter().flat_map(|spec| spec.params);
+        let bound: Vec<_> = params.filter(|param| is_bound(param.name)).collect();
+
+        assert_eq!(bound.len(), NODES.len() + 1, "a filter each, and one namespace");
+        assert!(bound.iter().all(|param| !param.open && param.openable));
     }
 }

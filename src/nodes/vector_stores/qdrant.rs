@@ -45,7 +45,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("qdrantSimilarity", Kind::Choice(&["Cosine", "Euclid", "Dot"])),
         Param::closed("qdrantCollectionConfiguration", Kind::Json),
         TOP_K,
-        Param::open("qdrantFilter", Kind::Json),
+        Param::listed("qdrantFilter", Kind::Json),
     ],
     credential: Some(&CredentialSpec {
         kind: "qdrantApi",

@@ -4,7 +4,8 @@
 //! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
 //!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings
+//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings;
+//!   `parse`: large replies off the arbiter
 //! - `rest`: JSON questions of a database's HTTP API; `postgres`: connections to PostgreSQL
 //! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
@@ -17,6 +18,7 @@ pub(crate) mod eventstream;
 pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod parse;
 pub(crate) mod postgres;
 pub(crate) mod rest;
 pub(crate) mod sigv4;

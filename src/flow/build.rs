@@ -2,6 +2,7 @@
 //! request changes nothing, new ones where it does.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parlor_nodes::document_loaders::joined_text;
 use parlor_nodes::{Instance, NodeError, TurnCtx};
@@ -104,7 +105,14 @@ impl Builder<'_> {
             .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
             .collect();
         let is_given = is_overridden || self.is_given(node, built);
-        Ok(Built { instance: node.build(values, is_given)?, is_own: true, is_given })
+        let mut instance = node.build(values, is_given)?;
+        if let (Instance::VectorStore(own), Some(Ok(Instance::VectorStore(shared)))) =
+            (&mut instance, &node.fixed)
+            && let Some(own) = Arc::get_mut(own)
+        {
+            own.fill_with(shared, self.ctx);
+        }
+        Ok(Built { instance, is_own: true, is_given })
     }
 
     /// Whether a node reads the request, itself or through another node.

@@ -99,6 +99,7 @@ impl Embeddings for FakeEmbeddings {
 pub(crate) struct FakeLoader {
     origin: Option<Origin>,
     loaded: Mutex<Loaded>,
+    n_loads: AtomicUsize,
 }
 
 impl FakeLoader {
@@ -118,7 +119,7 @@ impl FakeLoader {
     }
 
     fn of(origin: Option<Origin>) -> Arc<Self> {
-        Arc::new(Self { origin, loaded: Mutex::default() })
+        Arc::new(Self { origin, loaded: Mutex::default(), n_loads: AtomicUsize::new(0) })
     }
 
     /// From now on it brings these texts, from a source named `source`.
@@ -139,6 +140,11 @@ impl FakeLoader {
         *self.loaded.lock().unwrap() = Loaded { documents, n_files: 1, failures: Vec::new() };
     }
 
+    /// How often it was loaded.
+    pub(crate) fn n_loads(&self) -> usize {
+        self.n_loads.load(Ordering::Relaxed)
+    }
+
     /// From now on one of its files cannot be read.
     pub(crate) fn fail(&self, name: &str) {
         let failure = LoadFailure { name: name.to_owned(), problem: "is damaged".to_owned() };
@@ -148,6 +154,7 @@ impl FakeLoader {
 
 impl DocumentLoader for FakeLoader {
     fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
+        self.n_loads.fetch_add(1, Ordering::Relaxed);
         ready(Ok(self.loaded.lock().unwrap().clone())).boxed()
     }
 

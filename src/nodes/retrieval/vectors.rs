@@ -180,8 +180,8 @@ pub trait IndexShelf: Send + Sync {
 
 /// A collection on the shelf: [`VectorIndex`] without a turn.
 pub trait EmbeddedIndex: Send + Sync {
-    /// See [`VectorIndex::known`].
-    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid>;
+    /// See [`VectorIndex::known`]. Looks off the arbiters.
+    fn known<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>>;
     /// See [`VectorIndex::writer`].
     ///
     /// # Errors
@@ -189,11 +189,15 @@ pub trait EmbeddedIndex: Send + Sync {
     fn writer(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError>;
     /// See [`VectorIndex::delete`].
     fn delete<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<u64, NodeError>>;
-    /// See [`VectorIndex::matching`].
+    /// See [`VectorIndex::matching`]. Looks off the arbiters.
     ///
     /// # Errors
     /// [`NodeError::BadRequest`] for a filter that cannot be read.
-    fn matching(&self, filter: &Value, most: usize) -> Result<Vec<Uuid>, NodeError>;
+    fn matching<'a>(
+        &'a self,
+        filter: &'a Value,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>>;
     /// See [`VectorIndex::query`]. Computes off the arbiters.
     fn query<'a>(
         &'a self,

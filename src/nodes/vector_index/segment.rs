@@ -272,6 +272,11 @@ impl Segment {
         self.parts.n_of_a_chat == 0
     }
 
+    /// Whether a search by words has read them.
+    pub(super) fn has_words(&self) -> bool {
+        self.words.get().is_some()
+    }
+
     /// The words of all contents, read at the first search by words.
     ///
     /// # Errors

@@ -82,17 +82,6 @@ impl Embedded {
             other => other,
         }
     }
-
-    /// Runs work that looks at many rows.
-    async fn look<T: Send + 'static>(
-        &self,
-        ctx: &TurnCtx,
-        work: impl FnOnce(&dyn EmbeddedIndex) -> Result<T, NodeError> + Send + 'static,
-    ) -> Result<T, NodeError> {
-        let index = self.open(ctx).await?;
-        let done = tokio::task::spawn_blocking(move || work(index.as_ref())).await;
-        done.map_err(|_| NodeError::Cancelled)?.map_err(|error| self.named(error))
-    }
 }
 
 impl VectorIndex for Embedded {
@@ -110,8 +99,7 @@ impl VectorIndex for Embedded {
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>> {
-        let ids = ids.to_vec();
-        self.look(ctx, move |index| Ok(index.known(&ids))).boxed()
+        async move { self.open(ctx).await?.known(ids).await }.boxed()
     }
 
     fn writer<'a>(
@@ -140,8 +128,11 @@ impl VectorIndex for Embedded {
         most: usize,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
-        let filter = filter.clone();
-        self.look(ctx, move |index| index.matching(&filter, most)).boxed()
+        async move {
+            let index = self.open(ctx).await?;
+            index.matching(filter, most).await.map_err(|error| self.named(error))
+        }
+        .boxed()
     }
 
     fn query<'a>(

@@ -31,6 +31,7 @@ pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
 pub use upsert::{PAGES_OF, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
+use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
@@ -71,7 +72,7 @@ pub struct VectorStore {
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
     /// Set when it has filled itself, with what is only this request's.
-    pub filled: OnceCell<Option<Arc<Snapshot>>>,
+    pub filled: Arc<OnceCell<Option<Arc<Snapshot>>>>,
 }
 
 impl VectorStore {
@@ -96,7 +97,7 @@ impl VectorStore {
             search: SearchSettings::read(inputs, filter_input)?,
             by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
             fills_itself: false,
-            filled: OnceCell::new(),
+            filled: Arc::default(),
         })
     }
 
@@ -105,6 +106,21 @@ impl VectorStore {
     pub fn with_records_name(mut self, name: Option<String>) -> Self {
         self.records_name = name;
         self
+    }
+
+    /// Fills itself together with another store, where both are filled from the
+    /// same loaders into the same index: one that only searches otherwise, as
+    /// a request asked, does not load all of it again.
+    pub fn fill_with(&mut self, other: &Self, ctx: &TurnCtx) {
+        let same = |(a, b): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(a, b);
+        let has_same_loaders = self.loaders.len() == other.loaders.len()
+            && self.loaders.iter().zip(&other.loaders).all(same);
+        if has_same_loaders
+            && self.by_chat == other.by_chat
+            && self.index.identity(ctx) == other.index.identity(ctx)
+        {
+            self.filled = Arc::clone(&other.filled);
+        }
     }
 
     /// The store as a built node. Both of its outputs are the store: a chain

@@ -71,6 +71,17 @@ pub(super) async fn gather(store: &VectorStore, ctx: &TurnCtx) -> Result<Gathere
 }
 
 impl VectorStore {
+    /// Takes out what an upsert announced that a crash ended; how many chunks
+    /// there were.
+    ///
+    /// # Errors
+    /// The store's and the ledger's.
+    pub async fn recover(&self, ctx: &TurnCtx) -> Result<u64, NodeError> {
+        let book = Book::open(self, ctx)?;
+        let _lane = lane::enter(&book.identity, ctx).await?;
+        book.recover(self.index.as_ref(), ctx).await
+    }
+
     /// Fills the store from its loaders.
     ///
     /// # Errors

@@ -121,6 +121,11 @@ impl Shelf {
     pub(super) async fn holds(&self, name: &str) -> bool {
         self.0.slot(&hash(name)).lock().await.strong_count() > 0
     }
+
+    /// What a search would see now.
+    pub(super) async fn snapshot(&self, name: &str) -> Arc<parlor_nodes::vector_index::Snapshot> {
+        self.collection(name).await.unwrap().snapshot()
+    }
 }
 
 impl fmt::Debug for Shelf {

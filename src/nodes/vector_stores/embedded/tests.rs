@@ -89,8 +89,8 @@ impl IndexShelf for Refusing {
 }
 
 impl EmbeddedIndex for Refused {
-    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid> {
-        ids.iter().copied().collect()
+    fn known<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>> {
+        ready(Ok(ids.iter().copied().collect())).boxed()
     }
 
     fn writer(&self, _n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
@@ -101,8 +101,12 @@ impl EmbeddedIndex for Refused {
         ready(Ok(ids.len() as u64)).boxed()
     }
 
-    fn matching(&self, _filter: &Value, _most: usize) -> Result<Vec<Uuid>, NodeError> {
-        Err(refused())
+    fn matching<'a>(
+        &'a self,
+        _filter: &'a Value,
+        _most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        ready(Err(refused())).boxed()
     }
 
     fn query<'a>(

@@ -75,22 +75,23 @@ impl Book {
         self.ledger.entries(&self.identity).await
     }
 
-    /// Takes out what a crashed upsert left behind.
+    /// Takes out what a crashed upsert left behind; how many chunks there were.
     pub(in crate::vector_stores) async fn recover(
         &self,
         index: &dyn VectorIndex,
         ctx: &TurnCtx,
-    ) -> Result<(), NodeError> {
+    ) -> Result<u64, NodeError> {
         let announced = self.ledger.announced(&self.identity).await?;
         if announced.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let entries = self.entries().await?;
         let settled: HashSet<Uuid> = entries.into_iter().flat_map(|entry| entry.chunks).collect();
         let left: Vec<Uuid> = announced.into_iter().filter(|id| !settled.contains(id)).collect();
         tracing::info!("{} chunks of an upsert that broke off are taken out", left.len());
-        delete(index, &left, ctx).await?;
-        self.settle(Vec::new()).await
+        let n_deleted = delete(index, &left, ctx).await?;
+        self.settle(Vec::new()).await?;
+        Ok(n_deleted)
     }
 
     /// Notes ids before they are written.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use parlor_schemas::{ChatId, ChatflowId};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 use crate::ctx::TurnCtx;
@@ -78,7 +77,7 @@ fn store(
         search: SearchSettings { top_k: 4, kind: SearchKind::Similarity, filter: None },
         by_chat: false,
         fills_itself: false,
-        filled: OnceCell::new(),
+        filled: Arc::default(),
     }
 }
 

@@ -32,6 +32,30 @@ async fn a_store_fills_itself_once_before_its_first_searches() {
 }
 
 #[tokio::test]
+async fn a_store_that_only_searches_otherwise_loads_nothing_again() {
+    let own = flow_with(&["one", "three"]);
+    let mut bench = Bench::new(&[&own]);
+    bench.store.fills_itself = true;
+    found(&bench, "one").await;
+    let n_loads = own.n_loads();
+
+    let mut other = store(&bench.index, &bench.embeddings, &[&own]);
+    other.fills_itself = true;
+    // A clone of the pointer, as the shared plan's loader is.
+    other.loaders = bench.store.loaders.clone();
+    other.fill_with(&bench.store, &bench.ctx);
+    bench.store = other;
+    assert_eq!(found(&bench, "three").await, ["three"]);
+    assert_eq!(own.n_loads(), n_loads);
+
+    let mut foreign = store(&bench.index, &bench.embeddings, &[&flow_with(&["two"])]);
+    foreign.fills_itself = true;
+    foreign.fill_with(&bench.store, &bench.ctx);
+    bench.store = foreign;
+    assert_eq!(found(&bench, "two").await, ["two"], "other loaders are loaded");
+}
+
+#[tokio::test]
 async fn a_store_that_was_filled_before_a_restart_embeds_nothing() {
     let own = flow_with(&["one", "three"]);
     let mut bench = Bench::new(&[&own]);

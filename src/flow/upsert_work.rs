@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, LocalBoxFuture, ready};
+use futures::future::LocalBoxFuture;
 use parlor_actors::{Progress, UpsertRunner};
+use parlor_nodes::TurnCtx;
 use parlor_nodes::vector_stores::{
     Selection, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
 };
-use parlor_nodes::{Transcript, TurnCtx};
-use parlor_schemas::{Fault, Turn, UnreadFile, UpsertProgress, UpsertReply};
+use parlor_schemas::{Fault, UnreadFile, UpsertProgress, UpsertReply};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -27,15 +27,6 @@ pub(super) struct StoreUpsert {
     pub(super) options: UpsertOptions,
     /// Files that no loader takes, where the caller allowed that.
     pub(super) left_out: Vec<UnreadFile>,
-}
-
-/// An upsert is no part of a conversation.
-pub(super) struct NoTranscript;
-
-impl Transcript for NoTranscript {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        ready(Ok(Vec::new())).boxed()
-    }
 }
 
 impl BuiltStore {

@@ -6,17 +6,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
-use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::retrieval::{
     Chunk, Document, EmbeddedIndex, Hit, IndexShelf, IndexWriter, QueryKind, VectorQuery,
 };
-use parlor_nodes::{EventSink, NodeError, Services, Transcript, TurnCtx};
-use parlor_schemas::{ChatId, ChatflowId, Fault, SessionId, Turn};
+use parlor_nodes::{NodeError, Services, TurnCtx};
+use parlor_schemas::{ChatId, ChatflowId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Shelf;
@@ -35,29 +31,8 @@ impl Services for Nothing {
     }
 }
 
-impl Transcript for Nothing {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Vec<Arc<Turn>>, Fault>> {
-        ready(Ok(Vec::new())).boxed()
-    }
-}
-
 fn ctx() -> TurnCtx {
-    TurnCtx {
-        chatflow: ChatflowId::random(),
-        chat_id: ChatId::random(),
-        session: SessionId::random(),
-        question: "".into(),
-        history: Arc::new([]),
-        uploads: Arc::new([]),
-        sees_images: false,
-        transcript: Arc::new(Nothing),
-        events: EventSink::none(),
-        cancel: CancellationToken::new(),
-        meter: Arc::new(UsageMeter::default()),
-        kept: Arc::new(Kept::default()),
-        agents: AgentBudget::default(),
-        services: Arc::new(Nothing),
-    }
+    TurnCtx::apart(ChatflowId::random(), ChatId::random(), "", Arc::new(Nothing))
 }
 
 fn chunk(id: u128, vector: &[f32], content: &str) -> Chunk {

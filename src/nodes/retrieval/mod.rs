@@ -12,7 +12,7 @@ pub(crate) mod fakes;
 pub use documents::{
     Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, TextSplitter,
 };
-pub use records::{Cleanup, LedgerEntry, RecordManager, UpsertLedger};
+pub use records::{Cleanup, LedgerEntry, RecordManager, RecordPolicy, UpsertLedger};
 pub(crate) use vectors::check_vectors;
 pub use vectors::{
     Chunk, EmbeddedIndex, Embeddings, Hit, IndexShelf, IndexWriter, QueryKind, VectorIndex,

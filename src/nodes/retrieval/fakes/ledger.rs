@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::fault;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::retrieval::{Cleanup, LedgerEntry, Origin, RecordManager, UpsertLedger};
+use crate::retrieval::{Cleanup, LedgerEntry, Origin, RecordManager, RecordPolicy, UpsertLedger};
 
 /// A ledger in memory.
 #[derive(Default)]
@@ -111,7 +111,7 @@ pub(crate) struct RecordFaults {
 
 /// A record manager in memory.
 pub(crate) struct FakeRecords {
-    pub(crate) cleanup: Cleanup,
+    policy: RecordPolicy,
     faults: Mutex<RecordFaults>,
     rows: Mutex<BTreeMap<(String, Uuid), Option<String>>>,
 }
@@ -119,7 +119,9 @@ pub(crate) struct FakeRecords {
 impl FakeRecords {
     /// An empty one.
     pub(crate) fn with(cleanup: Cleanup) -> Self {
-        Self { cleanup, faults: Mutex::default(), rows: Mutex::default() }
+        let (namespace, source_id_key) = (Some("shop".to_owned()), "source".to_owned());
+        let policy = RecordPolicy { namespace, cleanup, source_id_key };
+        Self { policy, faults: Mutex::default(), rows: Mutex::default() }
     }
 
     /// From now on these fail.
@@ -137,16 +139,8 @@ impl FakeRecords {
 }
 
 impl RecordManager for FakeRecords {
-    fn cleanup(&self) -> Cleanup {
-        self.cleanup
-    }
-
-    fn source_id_key(&self) -> &str {
-        "source"
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        Some("shop")
+    fn policy(&self) -> &RecordPolicy {
+        &self.policy
     }
 
     fn now<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {
@@ -184,7 +178,6 @@ impl RecordManager for FakeRecords {
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        _before: Option<f64>,
         sources: Option<&'a [String]>,
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {

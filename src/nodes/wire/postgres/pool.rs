@@ -105,6 +105,22 @@ impl Server {
         self.lend(pool, Some(writer), ctx).await
     }
 
+    /// The rows of a statement; none where its table is not there yet.
+    ///
+    /// # Errors
+    /// As of [`Self::lease`], and the server's.
+    pub(crate) async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Row>, NodeError> {
+        match self.lease(ctx).await?.query(statement, parameters, ctx).await {
+            Err(refusal) if refusal.is_missing_table() => Ok(Vec::new()),
+            rows => rows.map_err(Refusal::into),
+        }
+    }
+
     async fn lend(
         &self,
         pool: Arc<Pool>,

@@ -81,6 +81,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 }
 
 /// A collection.
+#[derive(Clone)]
 struct Chroma {
     title: String,
     endpoint: Endpoint,

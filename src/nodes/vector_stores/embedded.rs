@@ -19,7 +19,8 @@ use crate::inputs::Inputs;
 use crate::retrieval::{EmbeddedIndex, Hit, IndexWriter, VectorIndex, VectorQuery};
 use crate::spec::{Kind, Param};
 
-pub(super) const TOP_K: Param = Param::open("topK", Kind::Integer);
+pub(super) use super::remote::{DOCUMENT, EMBEDDINGS, TOP_K};
+
 /// Ours: which search, and what an MMR search needs.
 pub(super) const SEARCH_TYPE: Param =
     Param::open("searchType", Kind::Choice(&["similarity", "mmr", "hybrid"]));
@@ -28,8 +29,6 @@ pub(super) const LAMBDA: Param = Param::open("lambda", Kind::Number);
 /// Ours: a filter as [`crate::vector_index::Filter`] reads it. It may be what
 /// keeps tenants apart.
 pub(super) const METADATA_FILTER: Param = Param::listed("metadataFilter", Kind::Json);
-pub(super) const DOCUMENT: Param = Param::closed("document", Kind::Nodes);
-pub(super) const EMBEDDINGS: Param = Param::closed("embeddings", Kind::Node);
 
 /// What the names of all collections of a chatflow's own begin with.
 pub fn own_collections(chatflow: ChatflowId) -> String {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::VectorStore;
+use super::embedded::{FETCH_K, LAMBDA};
 use super::remote::{DOCUMENT, EMBEDDINGS, FILE_UPLOAD, RECORD_MANAGER, TOP_K};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -43,8 +44,8 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::listed("pineconeMetadataFilter", Kind::Json),
         TOP_K,
         Param::open("searchType", Kind::Choice(&["similarity", "mmr"])),
-        Param::open("fetchK", Kind::Integer),
-        Param::open("lambda", Kind::Number),
+        FETCH_K,
+        LAMBDA,
     ],
     credential: Some(&CredentialSpec {
         kind: "pineconeApi",

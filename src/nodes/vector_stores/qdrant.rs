@@ -91,6 +91,7 @@ fn similarity(inputs: &Inputs) -> Result<&'static str, NodeError> {
 
 /// A collection. One that is not there is made for the vectors that come, not
 /// for `qdrantVectorDimension`: of any other size it could not be filled.
+#[derive(Clone)]
 struct Qdrant {
     title: String,
     endpoint: Endpoint,

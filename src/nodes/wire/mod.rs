@@ -107,6 +107,7 @@ pub const PROVIDERS: &[&str] = &[
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where a node's model is, and the key for it.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     /// One of [`PROVIDERS`].
     pub(crate) provider: &'static str,
@@ -120,6 +121,7 @@ pub(crate) struct Endpoint {
 }
 
 /// The key of a node.
+#[derive(Clone)]
 pub(crate) enum Key {
     /// Stored for this node: it goes wherever the node points.
     Given(String),

@@ -14,7 +14,7 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
 use crate::vector_stores::flat::flatten;
-use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
+use crate::vector_stores::remote::{last_of_each, n_bytes, same_dimension};
 use crate::wire::rest::{batches, if_found};
 
 /// Vectors of one call, and about its bytes: Pinecone takes 2 MB.
@@ -43,17 +43,13 @@ pub(super) async fn open(
     ctx: &TurnCtx,
 ) -> Result<Box<dyn IndexWriter>, NodeError> {
     let found = index.plane.found(ctx).await?;
-    match found.dimension {
-        Some(there) if there != n_dimensions => {
-            Err(wrong_dimension(&index.title, there, n_dimensions))
-        }
-        _ => Ok(Box::new(Upsert {
-            plane: Arc::clone(&index.plane),
-            found,
-            namespace: index.namespace.clone(),
-            text_key: index.text_key.clone(),
-        })),
-    }
+    same_dimension(&index.title, found.dimension, n_dimensions)?;
+    Ok(Box::new(Upsert {
+        plane: Arc::clone(&index.plane),
+        found,
+        namespace: index.namespace.clone(),
+        text_key: index.text_key.clone(),
+    }))
 }
 
 pub(super) async fn delete(

@@ -26,8 +26,8 @@ const GRAPH_WIDTH: usize = 128;
 const MAX_GRAPH_HITS: usize = 100;
 /// Filters whose rows a segment remembers.
 const MAX_MASKS: usize = 8;
-/// The metadata key of a file upload's chat (Flowise 2.2.8).
-const CHAT_KEY: &str = "flowise_chatId";
+/// The metadata key of the chat that brought a chunk (Flowise 2.2.8, `FLOWISE_CHATID`).
+pub(crate) const CHAT_KEY: &str = "flowise_chatId";
 
 /// Reads what a segment does not keep in memory.
 pub trait RowReader: Send + Sync {

@@ -78,12 +78,12 @@ pub trait VectorIndex: Send + Sync {
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Box<dyn IndexWriter>, NodeError>>;
 
-    /// Takes chunks out by id; unknown ids are left out. Gives the number taken.
+    /// Takes chunks out by id; unknown ids are left out.
     fn delete<'a>(
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>>;
+    ) -> BoxFuture<'a, Result<(), NodeError>>;
 
     /// Ids of the chunks whose metadata match a filter in the store's own
     /// language ([`VectorQuery::filter`]), at most `most`.
@@ -187,7 +187,7 @@ pub trait EmbeddedIndex: Send + Sync {
     /// # Errors
     /// As there.
     fn writer(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError>;
-    /// See [`VectorIndex::delete`].
+    /// See [`VectorIndex::delete`]. Gives the number taken.
     fn delete<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<u64, NodeError>>;
     /// See [`VectorIndex::matching`]. Looks off the arbiters.
     ///

@@ -136,7 +136,7 @@ impl VectorIndex for Chroma {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move { write::delete(self, ids, ctx).await }.boxed()
     }
 

@@ -117,8 +117,8 @@ impl VectorIndex for Embedded {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
-        async move { self.open(ctx).await?.delete(ids).await }.boxed()
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { self.open(ctx).await?.delete(ids).await.map(drop) }.boxed()
     }
 
     fn matching<'a>(

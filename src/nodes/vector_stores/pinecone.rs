@@ -109,7 +109,7 @@ impl VectorIndex for Pinecone {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move { write::delete(self, ids, ctx).await }.boxed()
     }
 

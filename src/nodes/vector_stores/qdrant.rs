@@ -149,8 +149,8 @@ impl VectorIndex for Qdrant {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
-        async move { write::delete(ids, &self.rest(ctx)?).await }.boxed()
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { write::take_out(ids, &self.rest(ctx)?).await }.boxed()
     }
 
     fn matching<'a>(

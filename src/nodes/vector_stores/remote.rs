@@ -118,49 +118,16 @@ pub(super) fn other_dimension(title: &str, brought: usize) -> NodeError {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
-
-    use futures::FutureExt;
-    use futures::future::BoxFuture;
-
     use super::*;
-    use crate::ctx::TurnCtx;
     use crate::inputs::InputValue;
     use crate::instance::Instance;
-    use crate::retrieval::{Document, Embeddings};
+    use crate::retrieval::Document;
+    use crate::retrieval::fakes::FakeEmbeddings;
     use crate::test_support::node;
 
     /// Embeddings that nobody asks.
     pub(in crate::vector_stores) fn embeddings() -> InputValue {
-        node(Instance::Embeddings(Arc::new(Silent)))
-    }
-
-    struct Silent;
-
-    impl Embeddings for Silent {
-        fn identity(&self) -> String {
-            String::new()
-        }
-
-        fn batch_size(&self) -> usize {
-            1
-        }
-
-        fn embed<'a>(
-            &'a self,
-            _texts: &'a [&'a str],
-            _ctx: &'a TurnCtx,
-        ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
-            std::future::ready(Ok(Vec::new())).boxed()
-        }
-
-        fn embed_query<'a>(
-            &'a self,
-            _text: &'a str,
-            _ctx: &'a TurnCtx,
-        ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
-            std::future::ready(Ok(Vec::new())).boxed()
-        }
+        node(Instance::Embeddings(FakeEmbeddings::of_model("", 1)))
     }
 
     #[test]

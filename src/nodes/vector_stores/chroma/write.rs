@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::collection::Collection;
-use super::{Chroma, metadata, search};
+use super::{Chroma, metadata};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
@@ -38,14 +38,12 @@ pub(super) async fn open(
     Ok(Box::new(Upsert { index: index.clone(), collection }))
 }
 
-pub(super) async fn delete(index: &Chroma, ids: &[Uuid], ctx: &TurnCtx) -> Result<u64, NodeError> {
+pub(super) async fn delete(index: &Chroma, ids: &[Uuid], ctx: &TurnCtx) -> Result<(), NodeError> {
     let rest = index.rest(ctx)?;
-    let Some(collection) = Collection::find(index, &rest).await? else { return Ok(0) };
-    // The server does not say how many it took.
-    let there = search::known_in(&collection, ids, &rest).await?;
-    let there: Vec<_> = there.into_iter().collect();
-    take_out(&collection, &there, &rest).await?;
-    Ok(there.len() as u64)
+    match Collection::find(index, &rest).await? {
+        Some(collection) => take_out(&collection, ids, &rest).await,
+        None => Ok(()),
+    }
 }
 
 async fn take_out(collection: &Collection, ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {

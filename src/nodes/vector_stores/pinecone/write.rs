@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::Pinecone;
 use super::plane::{Found, Plane};
-use super::{Pinecone, search};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
@@ -52,18 +52,9 @@ pub(super) async fn open(
     }))
 }
 
-pub(super) async fn delete(
-    index: &Pinecone,
-    ids: &[Uuid],
-    ctx: &TurnCtx,
-) -> Result<u64, NodeError> {
-    let namespace = index.namespace.as_deref();
-    // The server does not say how many it took.
-    let there = search::known(&index.plane, namespace, ids, ctx).await?;
-    let there: Vec<_> = there.into_iter().collect();
+pub(super) async fn delete(index: &Pinecone, ids: &[Uuid], ctx: &TurnCtx) -> Result<(), NodeError> {
     let found = index.plane.found(ctx).await?;
-    take_out(&index.plane, &found, namespace, &there, ctx).await?;
-    Ok(there.len() as u64)
+    take_out(&index.plane, &found, index.namespace.as_deref(), ids, ctx).await
 }
 
 async fn take_out(

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{MOST_POINTS, Qdrant, search};
+use super::{MOST_POINTS, Qdrant};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
@@ -60,14 +60,7 @@ async fn make(index: &Qdrant, n_dimensions: usize, rest: &Rest<'_>) -> Result<()
     }
 }
 
-pub(super) async fn delete(ids: &[Uuid], rest: &Rest<'_>) -> Result<u64, NodeError> {
-    // The server does not say how many it took.
-    let there: Vec<_> = search::known(ids, rest).await?.into_iter().collect();
-    take_out(&there, rest).await?;
-    Ok(there.len() as u64)
-}
-
-async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
+pub(super) async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
     for ids in ids.chunks(MOST_POINTS) {
         let body = json!({"points": ids});
         let _: Option<Value> = if_found(rest.post("/points/delete?wait=true", &body).await)?;

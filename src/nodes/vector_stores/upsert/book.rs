@@ -124,7 +124,9 @@ pub(in crate::vector_stores) async fn delete(
 ) -> Result<u64, NodeError> {
     let mut n_deleted = 0;
     for ids in ids.chunks(AT_ONCE) {
-        n_deleted += index.delete(ids, ctx).await?;
+        // Not every store says how many it took.
+        n_deleted += index.known(ids, ctx).await?.len() as u64;
+        index.delete(ids, ctx).await?;
     }
     Ok(n_deleted)
 }

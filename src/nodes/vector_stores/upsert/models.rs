@@ -11,6 +11,8 @@ use super::ids::hashed;
 use crate::error::NodeError;
 use crate::retrieval::{LedgerEntry, Origin, UpsertLedger};
 
+/// What the origins of all pages begin with, before the identity of their index.
+pub const PAGES_OF: &str = "vectors of ";
 /// The page of older ledgers: one mark for all chunks that no other page has.
 const MARK: &str = "model";
 
@@ -99,9 +101,6 @@ impl Models {
 
     /// With the index, so that the pages of a chatflow's own can be found.
     fn named(&self, by: &str) -> Origin {
-        Origin::Chatflow(format!("{}{} by {by}", PAGES_OF, self.of).into())
+        Origin::Chatflow(format!("{PAGES_OF}{} by {by}", self.of).into())
     }
 }
-
-/// What the origins of all pages begin with, before the identity of their index.
-pub const PAGES_OF: &str = "vectors of ";

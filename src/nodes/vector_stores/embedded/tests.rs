@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::ctx::{Services, TurnCtx};
+use crate::ctx::Services;
 use crate::error::NodeError;
 use crate::inputs::InputValue;
 use crate::instance::Instance;

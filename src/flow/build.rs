@@ -2,6 +2,7 @@
 //! request changes nothing, new ones where it does.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parlor_nodes::document_loaders::joined_text;
 use parlor_nodes::{Instance, NodeError, TurnCtx};
@@ -31,6 +32,8 @@ struct Built {
     instance: Instance,
     /// Built for this request, not the shared plan's.
     is_own: bool,
+    /// Made of what this request says, and so no other request's to see.
+    is_given: bool,
 }
 
 impl Builder<'_> {
@@ -45,6 +48,9 @@ impl Builder<'_> {
         for (place, node) in self.plan.nodes.iter().enumerate() {
             let mut next = self.built(place, node, &built).await?;
             if node.runs_at_build {
+                // Chains and searches answer the question, whatever they are made of.
+                next.is_given |= matches!(next.instance, Instance::Runnable(_))
+                    || node.spec.param("vectorStore").is_some();
                 next.instance = self.run_early(next.instance, node).await?;
             }
             built.push(next);
@@ -85,7 +91,7 @@ impl Builder<'_> {
         let is_changed = is_overridden
             || node.sources().any(|at| built.get(at).is_some_and(|source| source.is_own));
         if let (Some(fixed), false) = (&node.fixed, is_changed) {
-            return Ok(Built { instance: fixed.clone()?, is_own: false });
+            return Ok(Built { instance: fixed.clone()?, is_own: false, is_given: false });
         }
         let history =
             if mentions_history(node) { history_text(self.ctx).await? } else { String::new() };
@@ -98,7 +104,29 @@ impl Builder<'_> {
         let values = values
             .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
             .collect();
-        Ok(Built { instance: node.build(values, is_overridden)?, is_own: true })
+        let is_given = is_overridden || self.is_given(node, built);
+        let mut instance = node.build(values, is_given)?;
+        if let (Instance::VectorStore(own), Some(Ok(Instance::VectorStore(shared)))) =
+            (&mut instance, &node.fixed)
+            && let Some(own) = Arc::get_mut(own)
+        {
+            own.fill_with(shared, self.ctx);
+        }
+        Ok(Built { instance, is_own: true, is_given })
+    }
+
+    /// Whether a node reads the request, itself or through another node.
+    fn is_given(&self, node: &PlanNode, built: &[Built]) -> bool {
+        let of = |at: usize| built.get(at).is_some_and(|source| source.is_given);
+        node.sources().any(of)
+            || any_reference(node, |reference| match reference {
+                Reference::Question | Reference::ChatHistory | Reference::FileAttachment => true,
+                Reference::Variable(name) => self.overridden_variable(name).is_some(),
+                Reference::Flow(name) => !matches!(name.as_str(), "chatflowid" | "chatflowId"),
+                Reference::Node { id, .. } => {
+                    self.plan.nodes.iter().position(|node| node.id == *id).is_some_and(of)
+                }
+            })
     }
 
     fn lookup(&self, reference: &Reference, built: &[Built], history: &str) -> Option<String> {
@@ -116,10 +144,12 @@ impl Builder<'_> {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        match self.overrides.variables.get(name) {
-            Some(Value::Null) | None => self.variables.get(name).cloned(),
-            Some(value) => Some(as_text(value)),
-        }
+        let given = self.overridden_variable(name).map(as_text);
+        given.or_else(|| self.variables.get(name).cloned())
+    }
+
+    fn overridden_variable(&self, name: &str) -> Option<&Value> {
+        self.overrides.variables.get(name).filter(|value| !value.is_null())
     }
 
     /// Parlor's own values come first: a request cannot shadow them.
@@ -135,7 +165,11 @@ impl Builder<'_> {
 }
 
 fn mentions_history(node: &PlanNode) -> bool {
-    let found = |segments: &[Segment]| references(segments).any(|r| *r == Reference::ChatHistory);
+    any_reference(node, |reference| *reference == Reference::ChatHistory)
+}
+
+fn any_reference(node: &PlanNode, is_meant: impl Fn(&Reference) -> bool) -> bool {
+    let found = |segments: &[Segment]| references(segments).any(&is_meant);
     node.inputs.iter().any(|(_, input)| match input {
         PlanInput::Text(segments) => found(segments),
         PlanInput::Json(tree) => {

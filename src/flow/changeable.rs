@@ -153,7 +153,9 @@ mod tests {
                 {"label": "File", "name": "txtFile", "type": "file", "fileType": ".txt, .md"},
                 {"label": "Key", "name": "key", "type": "password"}
             ]}},
-            {"id": "b_0", "data": {"label": "Memory", "name": "bufferMemory"}}
+            {"id": "b_0", "data": {"label": "Memory", "name": "bufferMemory"}},
+            {"id": "v_0", "data": {"label": "Store", "name": "postgres"}},
+            {"id": "e_0", "data": {"label": "Vectors", "name": "openAIEmbeddings"}}
         ]}))
         .unwrap()
     }
@@ -203,5 +205,22 @@ mod tests {
         // Files of a form need no entry, as in Flowise.
         assert_eq!(open(&rows(Some(config))), ["temperature", "files"]);
         assert!(open(&rows(Some(json!({"overrideConfig": {"status": false}})))).is_empty());
+    }
+
+    #[test]
+    fn what_keeps_tenants_apart_is_open_only_where_the_chatflow_lists_it() {
+        let is_open = |rows: &[Changeable], node: &str, name: &str| {
+            rows.iter().find(|row| row.node == node && row.name == name).unwrap().open
+        };
+        let enabled = |name: &str| json!([{"name": name, "enabled": true}]);
+        let config = json!({"overrideConfig": {"status": true, "nodes": {
+            "Store": enabled("pgMetadataFilter"), "Vectors": enabled("modelName"),
+        }}});
+        let listed = rows(Some(config));
+        for (node, name) in [("Store", "pgMetadataFilter"), ("Vectors", "modelName")] {
+            assert!(!is_open(&rows(None), node, name), "{name}");
+            assert!(is_open(&listed, node, name), "{name}");
+        }
+        assert!(is_open(&rows(None), "Store", "topK"));
     }
 }

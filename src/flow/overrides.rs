@@ -119,7 +119,7 @@ impl OverridePolicy {
             (None, rule) => param.open && rule == OverrideRule::Documented,
             (Some(config), rule) => {
                 is_on(config)
-                    && (!is_closed(param) || rule == OverrideRule::ListedWithSecrets)
+                    && (param.openable || rule == OverrideRule::ListedWithSecrets)
                     && names(param).any(|name| {
                         enabled(config.get("nodes").and_then(|nodes| nodes.get(label)), name)
                     })
@@ -155,11 +155,6 @@ fn is_on(config: &Value) -> bool {
 fn names(param: &Param) -> impl Iterator<Item = &'static str> {
     let files = (param.kind == Kind::File).then_some("files");
     [Some(param.name), files].into_iter().flatten()
-}
-
-/// Closed even where `apiConfig` enables it: what leads a secret astray.
-fn is_closed(param: &Param) -> bool {
-    !param.open && !matches!(param.kind, Kind::Boolean | Kind::Choice(_))
 }
 
 fn enabled(list: Option<&Value>, name: &str) -> bool {

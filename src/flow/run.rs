@@ -8,7 +8,6 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use parlor_actors::{SessionTail, TurnOutcome, TurnRunner};
-use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
@@ -122,25 +121,16 @@ impl TurnRunner for BoundTurn {
 
 impl BoundTurn {
     fn context(&self, tail: SessionTail, cancel: CancellationToken) -> TurnCtx {
+        let transcript =
+            StoredTranscript { tail, key: self.key.clone(), store: self.store.clone() };
+        let (chatflow, chat_id) = (self.key.chatflow, self.chat_id.clone());
         TurnCtx {
-            chatflow: self.key.chatflow,
-            chat_id: self.chat_id.clone(),
             session: self.key.session.clone(),
-            question: self.question.as_str().into(),
             history: self.history.as_slice().into(),
-            uploads: Arc::new([]),
-            sees_images: false,
-            transcript: Arc::new(StoredTranscript {
-                tail,
-                key: self.key.clone(),
-                store: self.store.clone(),
-            }),
+            transcript: Arc::new(transcript),
             events: self.events.clone(),
             cancel,
-            meter: Arc::new(UsageMeter::default()),
-            kept: Arc::new(Kept::default()),
-            agents: AgentBudget::default(),
-            services: self.services.clone(),
+            ..TurnCtx::apart(chatflow, chat_id, &self.question, self.services.clone())
         }
     }
 

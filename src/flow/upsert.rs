@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use parlor_actors::UpsertRunner;
-use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::vector_stores::UpsertOptions;
-use parlor_nodes::{EventSink, Instance, Services, TurnCtx};
-use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionId, UnreadFile};
+use parlor_nodes::{Instance, Services, TurnCtx};
+use parlor_schemas::{ChatId, ErrorCode, Fault, UnreadFile};
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 use super::build::Builder;
 use super::cache::ReadyFlow;
@@ -16,7 +14,7 @@ use super::overrides::{self, Overrides};
 use super::targets::Target;
 use super::uploads::FormFile;
 use super::upsert_record::{Given, flow_data};
-use super::upsert_work::{BuiltStore, NoTranscript, StoreUpsert};
+use super::upsert_work::{BuiltStore, StoreUpsert};
 
 /// What a request says to an upsert.
 pub struct UpsertRequest {
@@ -75,7 +73,12 @@ pub async fn bind(
     let mut left_out: Vec<UnreadFile> = left.into_iter().map(untaken).collect();
     let mut ready = Vec::with_capacity(bound.len());
     for (target, taken) in bound {
-        let ctx = context(flow.chatflow.id, &request.chat_id, &request.question, services);
+        let ctx = TurnCtx::apart(
+            flow.chatflow.id,
+            request.chat_id.clone(),
+            &request.question,
+            services.clone(),
+        );
         let given = Given { raw: &request.overrides, taken: &taken };
         let built = build(flow, &target, &taken, ctx).await?;
         // Told once, however many stores there are.
@@ -99,7 +102,7 @@ pub async fn saved(
     target: &Target,
     services: &Arc<dyn Services>,
 ) -> Result<BuiltStore, Fault> {
-    let ctx = context(flow.chatflow.id, &ChatId::random(), "", services);
+    let ctx = TurnCtx::apart(flow.chatflow.id, ChatId::random(), "", services.clone());
     build(flow, target, &Overrides::default(), ctx).await
 }
 
@@ -138,28 +141,4 @@ fn untaken_file(name: &str) -> Fault {
 
 fn untaken(name: String) -> UnreadFile {
     UnreadFile { name, problem: "is taken by no document loader of this chatflow".to_owned() }
-}
-
-fn context(
-    chatflow: ChatflowId,
-    chat_id: &ChatId,
-    question: &str,
-    services: &Arc<dyn Services>,
-) -> TurnCtx {
-    TurnCtx {
-        chatflow,
-        chat_id: chat_id.clone(),
-        session: SessionId::from(chat_id),
-        question: question.into(),
-        history: Arc::new([]),
-        uploads: Arc::new([]),
-        sees_images: false,
-        transcript: Arc::new(NoTranscript),
-        events: EventSink::none(),
-        cancel: CancellationToken::new(),
-        meter: Arc::new(UsageMeter::default()),
-        kept: Arc::new(Kept::default()),
-        agents: AgentBudget::default(),
-        services: services.clone(),
-    }
 }

@@ -1,23 +1,18 @@
 //! What the actor of a vector store runs: filling it, taking chunks out of it,
 //! and tidying it after a crash.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, LocalBoxFuture, ready};
+use futures::future::LocalBoxFuture;
 use parlor_actors::{Progress, UpsertRunner};
+use parlor_nodes::TurnCtx;
 use parlor_nodes::vector_stores::{
     Selection, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, VectorStore,
 };
-use parlor_nodes::{Transcript, TurnCtx};
-use parlor_schemas::{Exchanges, Fault, UnreadFile, UpsertProgress, UpsertReply};
+use parlor_schemas::{Fault, UnreadFile, UpsertProgress, UpsertReply};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-
-/// Chunks that an index is told to delete at once.
-const DELETED_AT_ONCE: usize = 1_000;
 
 /// A vector store as a request sees it.
 #[derive(Clone)]
@@ -32,15 +27,6 @@ pub(super) struct StoreUpsert {
     pub(super) options: UpsertOptions,
     /// Files that no loader takes, where the caller allowed that.
     pub(super) left_out: Vec<UnreadFile>,
-}
-
-/// An upsert is no part of a conversation.
-pub(super) struct NoTranscript;
-
-impl Transcript for NoTranscript {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
-        ready(Ok(Exchanges::default())).boxed()
-    }
 }
 
 impl BuiltStore {
@@ -106,19 +92,7 @@ impl UpsertRunner for StoreTidying {
     ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
         async move {
             let (store, ctx) = self.0.for_run(cancel);
-            let (ledger, identity) = (ctx.services.ledger()?, store.index.identity(&ctx));
-            let announced = ledger.announced(&identity).await?;
-            let entries = ledger.entries(&identity).await?;
-            // What was there before the upsert belongs to an origin.
-            let settled: HashSet<Uuid> =
-                entries.into_iter().flat_map(|entry| entry.chunks).collect();
-            let left: Vec<Uuid> =
-                announced.into_iter().filter(|id| !settled.contains(id)).collect();
-            let mut num_deleted = 0;
-            for left in left.chunks(DELETED_AT_ONCE) {
-                num_deleted += store.index.delete(left, &ctx).await?;
-            }
-            ledger.settle(&identity, Vec::new()).await?;
+            let num_deleted = store.recover(&ctx).await?;
             Ok(UpsertReply { num_deleted, ..UpsertReply::default() })
         }
         .boxed_local()

@@ -15,6 +15,7 @@ use crate::flow::cache::not_found;
 use crate::flow::file;
 use crate::flow::keeping::Keeping;
 use crate::store::{Bindings, Store};
+use crate::upserts::StoredLedger;
 
 /// A chatflow to store.
 #[derive(ToSchema)]
@@ -247,6 +248,7 @@ pub async fn delete(
     state.store.leads().delete_chatflow(id).await?;
     state.store.upsert_jobs().delete_chatflow(id).await?;
     state.store.upsert_history().delete_chatflow(id).await?;
+    StoredLedger(state.store.chunk_ledger().clone()).forget_chatflow(id).await?;
     let own = own_collections(id);
     state.store.vectors().remove_prefix(&own).await.map_err(Fault::from)?;
     Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))

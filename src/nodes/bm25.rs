@@ -130,7 +130,7 @@ pub(crate) fn for_each_stem(text: &str, mut see: impl FnMut(&str)) {
 
 /// Calls `see` for every word in lower case. Han and kana are written without
 /// spaces, so each of their characters is a word.
-fn for_each_word(text: &str, mut see: impl FnMut(&str)) {
+pub(crate) fn for_each_word(text: &str, mut see: impl FnMut(&str)) {
     let mut word = String::new();
     for ch in text.chars() {
         if !ch.is_alphanumeric() || is_han_or_kana(ch) {

@@ -142,6 +142,43 @@ pub struct TurnCtx {
     pub services: Arc<dyn Services>,
 }
 
+/// The transcript of what is no part of a conversation.
+struct NoTranscript;
+
+impl Transcript for NoTranscript {
+    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
+        Box::pin(std::future::ready(Ok(Exchanges::default())))
+    }
+}
+
+impl TurnCtx {
+    /// A turn that is no part of a conversation: nothing is remembered, nobody
+    /// listens, and its session is its chat.
+    pub fn apart(
+        chatflow: ChatflowId,
+        chat_id: ChatId,
+        question: &str,
+        services: Arc<dyn Services>,
+    ) -> Self {
+        Self {
+            chatflow,
+            session: SessionId::from(&chat_id),
+            chat_id,
+            question: question.into(),
+            history: Arc::new([]),
+            uploads: Arc::new([]),
+            sees_images: false,
+            transcript: Arc::new(NoTranscript),
+            events: EventSink::none(),
+            cancel: CancellationToken::new(),
+            meter: Arc::default(),
+            kept: Arc::default(),
+            agents: AgentBudget::default(),
+            services,
+        }
+    }
+}
+
 /// A place for what a memory makes of the conversation (a summary): it is
 /// stored in the turn's own record, and so with it or not at all.
 #[derive(Debug, Default)]

@@ -48,7 +48,8 @@ pub struct Inputs {
     pub label: String,
     /// Name of the chosen output.
     pub output: Option<String>,
-    /// Whether the request changed an input of this node.
+    /// Whether the request changed an input of this node or of one that feeds
+    /// it, or an input reads the request: what it makes is this request's alone.
     pub is_overridden: bool,
     /// The values by name.
     pub values: HashMap<String, InputValue>,

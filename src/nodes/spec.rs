@@ -32,6 +32,8 @@ pub struct Param {
     pub kind: Kind,
     /// Whether a request may override it where the chatflow does not say.
     pub open: bool,
+    /// Whether the chatflow's own list of overrides may open it.
+    pub openable: bool,
 }
 
 /// The type of an input.
@@ -85,13 +87,21 @@ impl CredentialSpec {
 impl Param {
     /// An input that a request may override.
     pub const fn open(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, open: true }
+        Self { name, kind, open: true, openable: true }
+    }
+
+    /// An input that a request may override only where the chatflow lists it:
+    /// what keeps the readers of one store apart, and what a store was filled with.
+    pub const fn listed(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, open: false, openable: true }
     }
 
     /// An input that only the operator sets: addresses, headers, code, paths,
-    /// and connections to other nodes.
+    /// and connections to other nodes. A switch or a choice leads nothing
+    /// astray, so that the chatflow's list may open it.
     pub const fn closed(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, open: false }
+        let openable = matches!(kind, Kind::Boolean | Kind::Choice(_));
+        Self { name, kind, open: false, openable }
     }
 }
 

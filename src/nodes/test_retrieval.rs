@@ -137,7 +137,7 @@ impl VectorIndex for FakeStore {
         read_only()
     }
 
-    fn delete<'a>(&'a self, _: &'a [Uuid], _: &'a TurnCtx) -> Answer<'a, u64> {
+    fn delete<'a>(&'a self, _: &'a [Uuid], _: &'a TurnCtx) -> Answer<'a, ()> {
         read_only()
     }
 

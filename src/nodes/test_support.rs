@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlor_schemas::{
-    ChatId, ChatType, ChatflowId, Exchanges, Fault, HistoryItem, NewTurn, Role, SessionId,
-    StreamEvent, Timestamp, Turn, Upload, Usage,
+    ChatId, ChatType, ChatflowId, Exchanges, Fault, HistoryItem, NewTurn, Role, StreamEvent,
+    Timestamp, Turn, Upload, Usage,
 };
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ctx::{AgentBudget, EventSink, Kept, Services, Transcript, TurnCtx, UsageMeter};
+use crate::ctx::{EventSink, Services, Transcript, TurnCtx};
 use crate::error::NodeError;
 use crate::inputs::{InputValue, Inputs};
 use crate::instance::{ChatModel, Instance, ModelProfile, Tool, ToolOutput};
@@ -36,22 +35,8 @@ pub(crate) struct TestTurn {
 impl TestTurn {
     /// A turn with this question, no history, no uploads and no listener.
     pub(crate) fn asking(question: &str) -> Self {
-        let ctx = TurnCtx {
-            chatflow: ChatflowId::random(),
-            chat_id: ChatId::random(),
-            session: SessionId::random(),
-            question: question.into(),
-            history: Arc::new([]),
-            uploads: Arc::new([]),
-            sees_images: false,
-            transcript: Arc::new(FakeTranscript::default()),
-            events: EventSink::none(),
-            cancel: CancellationToken::new(),
-            meter: Arc::new(UsageMeter::default()),
-            kept: Arc::new(Kept::default()),
-            agents: AgentBudget::default(),
-            services: Arc::new(FakeServices),
-        };
+        let (chatflow, chat) = (ChatflowId::random(), ChatId::random());
+        let ctx = TurnCtx::apart(chatflow, chat, question, Arc::new(FakeServices));
         Self { ctx, turns: Vec::new() }
     }
 

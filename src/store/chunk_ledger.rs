@@ -132,6 +132,32 @@ impl ChunkLedger {
         self.write(planned.await?).await
     }
 
+    /// Forgets the origins of all stores whose names begin with one of these;
+    /// how many there were. A row that cannot be read is left alone.
+    ///
+    /// # Errors
+    /// Those of reading and writing rows.
+    pub async fn forget_origins(&self, prefixes: Vec<String>) -> Result<usize, StoreError> {
+        let disk = self.disk.clone();
+        let planned = off_arbiter(move || {
+            let tree = disk.tree(TREE)?;
+            let (mut changes, mut n_origins) = (Changes::new(), 0);
+            for met in tree.scan_prefix([ORIGIN]) {
+                let (key, head) = met.map_err(StoreError::read)?;
+                let Ok(key) = Key::try_from(key.as_ref()) else { continue };
+                let Ok((origin, _)) = row(&tree, &key, &head) else { continue };
+                if prefixes.iter().any(|prefix| origin.starts_with(prefix)) {
+                    changes.extend(removal(&tree, &key)?);
+                    n_origins += 1;
+                }
+            }
+            Ok((changes, n_origins))
+        });
+        let (changes, n_origins) = planned.await?;
+        self.write(changes).await?;
+        Ok(n_origins)
+    }
+
     async fn write(&self, changes: Changes) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());

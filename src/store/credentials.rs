@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::lock::private;
+use super::lock::{private, sync_folder};
 use super::table::Table;
 
 const KEY_FILE: &str = "encryption.key";
@@ -166,7 +166,7 @@ fn make_key(path: &Path) -> Result<[u8; 32], StoreError> {
     file.sync_all().map_err(&doing)?;
     std::fs::rename(&unfinished, path).map_err(&doing)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(doing)?;
+    sync_folder(folder).map_err(doing)?;
     Ok(key)
 }
 

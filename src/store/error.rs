@@ -164,6 +164,15 @@ impl StoreError {
     pub(super) fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }
+
+    /// A failed write or sync, which a full disk has a name of its own for.
+    pub(super) fn write(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        move |source| match source.kind() {
+            StorageFull | QuotaExceeded => Self::DiskFull,
+            _ => Self::Io { doing, source },
+        }
+    }
 }
 
 impl From<StoreError> for Fault {

@@ -68,6 +68,11 @@ pub(super) fn make_private_folder(folder: &Path) -> Result<(), StoreError> {
     builder.create(folder).map_err(StoreError::io("making the data folder"))
 }
 
+/// Makes lasting what was made or renamed in a folder.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 /// Files that are made with these options are readable by this user only.
 pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]

@@ -4,6 +4,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlor_nodes::NodeError;
 use parlor_nodes::retrieval::{LedgerEntry, Origin, UpsertLedger};
+use parlor_nodes::vector_stores::{PAGES_OF, own_collections};
+use parlor_schemas::{ChatflowId, Fault};
 use uuid::Uuid;
 
 use crate::store::{ChunkLedger, StoreError};
@@ -13,6 +15,20 @@ const REQUEST: &str = "request:";
 
 /// The ledger in the store.
 pub struct StoredLedger(pub ChunkLedger);
+
+impl StoredLedger {
+    /// Forgets what a chatflow put into any store. Chunks that it put into a
+    /// store which others share stay there, and are nobody's.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget_chatflow(&self, id: ChatflowId) -> Result<(), Fault> {
+        let own = format!("{CHATFLOW}{PAGES_OF}{}", own_collections(id));
+        let prefixes = vec![format!("{CHATFLOW}{id}/"), format!("{REQUEST}{id}/"), own];
+        self.0.forget_origins(prefixes).await?;
+        Ok(())
+    }
+}
 
 impl UpsertLedger for StoredLedger {
     fn chunks<'a>(
@@ -80,6 +96,7 @@ fn failed(error: StoreError) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Store, StoreOptions};
 
     #[test]
     fn an_origin_comes_back_as_it_went_and_the_two_kinds_share_no_name() {
@@ -89,5 +106,40 @@ mod tests {
             }
         }
         assert_eq!(origin("other"), None);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_chatflow_is_forgotten_in_every_store_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("data"), StoreOptions::default()).unwrap();
+        let ledger = StoredLedger(store.chunk_ledger().clone());
+        let [gone, kept] = [1, 2].map(|n| ChatflowId::from_bytes([n; 16]));
+        let own = |id| format!("{PAGES_OF}{}node/model by x", own_collections(id));
+        let names = |id| [format!("{id}/a"), own(id)];
+        for id in [gone, kept] {
+            let [name, page] = names(id);
+            let kinds = [
+                Origin::Chatflow(name.as_str().into()),
+                Origin::Request(name.as_str().into()),
+                Origin::Chatflow(page.as_str().into()),
+            ];
+            // Long enough to lie in several parts.
+            let chunks: Vec<Uuid> = (0..100_000).map(Uuid::from_u128).collect();
+            let entry = |origin| LedgerEntry { origin, chunks: chunks.clone() };
+            for index in ["faiss/shared", "qdrant x"] {
+                let entries = kinds.iter().cloned().map(entry).collect();
+                ledger.settle(index, entries).await.unwrap();
+            }
+        }
+
+        ledger.forget_chatflow(gone).await.unwrap();
+
+        for index in ["faiss/shared", "qdrant x"] {
+            let left = ledger.entries(index).await.unwrap();
+            assert_eq!(left.len(), 3);
+            let is_of =
+                |id| left.iter().any(|entry| name(&entry.origin).contains(&format!("{id}")));
+            assert!(is_of(kept) && !is_of(gone));
+        }
     }
 }

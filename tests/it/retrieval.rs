@@ -148,6 +148,42 @@ async fn a_request_changes_how_much_is_found_and_whether_it_is_returned() {
 }
 
 #[tokio::test]
+async fn chunks_that_a_request_cuts_otherwise_are_its_own() {
+    let stage = stage().await;
+    let exchange = golden::load("c-predict");
+    replay(&stage, "c-predict").await;
+    let mut other = serde_json::from_str::<Value>(&exchange.body).unwrap();
+    other["overrideConfig"] = json!({"chunkSize": 20});
+    stage.model.take_received();
+    stage.server.ask(stage.flow(FLOW), &other).await.expect(200);
+    let cut = embedded(&to(EMBEDDINGS, &stage.model.take_received())).0;
+    assert!(cut[0].as_array().unwrap().len() > 4, "{cut:?}");
+
+    let again = replay(&stage, "c-predict").await;
+
+    assert_eq!(again, Vec::<Value>::new(), "the chatflow's own chunks are as they were");
+}
+
+#[tokio::test]
+async fn a_text_made_of_the_question_is_kept_by_nobody() {
+    let provider = Scripted::start(with_embeddings(|_| Answer::Say(words("Hello.")))).await;
+    let mut nodes = store("s1", "Somebody said: {{question}}", "retriever");
+    let inputs = json!({
+        "model": built("m"), "vectorStoreRetriever": built("s1"), "returnSourceDocuments": true,
+    });
+    nodes.extend([model(), node("end", "conversationalRetrievalQAChain", "Chains", "", inputs)]);
+    let (server, id) = serve(flow(nodes), &provider).await;
+
+    for _ in 0..2 {
+        let reply = server.ask(&id, &json!({"question": "my secret"})).await.expect(200).json();
+        let sources = reply["sourceDocuments"].as_array().unwrap();
+        assert_eq!(sources[0]["pageContent"], "Somebody said: my secret");
+        let documents = embedded(&to(EMBEDDINGS, &provider.take_received())).0;
+        assert_eq!(documents.len(), 1, "embedded for each question");
+    }
+}
+
+#[tokio::test]
 async fn a_session_without_a_memory_node_is_remembered() {
     let stage = stage().await;
     let exchange = golden::load("c-session-1");
@@ -199,6 +235,7 @@ fn node(id: &str, name: &str, category: &str, output: &str, inputs: Value) -> Va
     let data = json!({
         "id": id, "label": id, "name": name, "category": category, "inputs": inputs,
         "inputParams": [{"name": "promptValues", "acceptVariable": true},
+                        {"name": "text", "acceptVariable": true},
                         {"name": "query", "acceptVariable": true}],
         "inputAnchors": [], "outputAnchors": [],
         "outputs": if output.is_empty() { json!({}) } else { json!({"output": output}) },

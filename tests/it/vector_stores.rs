@@ -131,7 +131,7 @@ async fn keeps_its_promises(stage: &Stage) {
 async fn nothing_is_in_a_collection_that_is_not_there(stage: &Stage) {
     assert_eq!(stage.search(near(&X)).await, []);
     assert_eq!(stage.known(&ids(&[1])).await, HashSet::new());
-    assert_eq!(stage.index.delete(&ids(&[1]), &stage.ctx).await.unwrap(), 0);
+    stage.index.delete(&ids(&[1]), &stage.ctx).await.unwrap();
     let filter = (stage.from)("a.txt");
     assert_eq!(stage.index.matching(&filter, 10, &stage.ctx).await.unwrap(), ids(&[]));
 
@@ -217,7 +217,7 @@ async fn other_dimensions_are_refused(stage: &Stage) {
 }
 
 async fn chunks_are_taken_out(stage: &Stage) {
-    assert_eq!(stage.index.delete(&ids(&[2, 9]), &stage.ctx).await.unwrap(), 1);
+    stage.index.delete(&ids(&[2, 9]), &stage.ctx).await.unwrap();
     assert_eq!(stage.known(&ids(&[1, 2, 3])).await, set(&[1, 3]));
 
     let new = chunk(5, X, "newer", &json!({"source": "a.txt"}));
@@ -237,7 +237,8 @@ async fn many_chunks_are_written(stage: &Stage) {
     assert_eq!(stage.known(&all).await.len(), 1_300);
     let filter = (stage.from)("many");
     assert_eq!(stage.index.matching(&filter, 1_200, &stage.ctx).await.unwrap().len(), 1_200);
-    assert_eq!(stage.index.delete(&all, &stage.ctx).await.unwrap(), 1_300);
+    stage.index.delete(&all, &stage.ctx).await.unwrap();
+    assert!(stage.known(&all).await.is_empty());
     assert_eq!(stage.texts(near(&X)).await, ["newer"]);
 }
 

@@ -20,7 +20,7 @@ use crate::chains::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::rich_text::RichText;
@@ -38,7 +38,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("model", Kind::Node),
         Param::closed("memory", Kind::Node),
         Param::open("systemMessage", Kind::Template),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
         Param::open("maxIterations", Kind::Integer),
     ],
     credential: None,
@@ -55,15 +55,17 @@ const STOP: &str = "\nObservation";
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let system = inputs.rich("systemMessage");
     let system = system.unwrap_or_else(|| RichText::source(words::DEFAULT_SYSTEM));
-    Ok(Instance::Runnable(Arc::new(ConversationalAgent {
-        toolbox: Toolbox::connected(inputs)?,
-        memory: inputs.memory("memory")?,
-        model: inputs.chat_model("model")?,
-        system: Template::parse(&system),
-        rounds: Rounds::of(inputs)?,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-        node: inputs.title(),
-    })))
+    moderation::guarded(
+        inputs,
+        ConversationalAgent {
+            toolbox: Toolbox::connected(inputs)?,
+            memory: inputs.memory("memory")?,
+            model: inputs.chat_model("model")?,
+            system: Template::parse(&system),
+            rounds: Rounds::of(inputs)?,
+            node: inputs.title(),
+        },
+    )
 }
 
 struct ConversationalAgent {
@@ -72,7 +74,6 @@ struct ConversationalAgent {
     model: Arc<dyn ChatModel>,
     system: Template,
     rounds: Rounds,
-    moderations: Vec<Arc<dyn Moderation>>,
     /// Label and id, for errors.
     node: String,
 }
@@ -171,14 +172,9 @@ impl Runnable for ConversationalAgent {
     fn run<'a>(
         &'a self,
         ctx: &'a TurnCtx,
-        stream: bool,
+        _stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(async move {
-            match moderation::objection(&self.moderations, ctx, stream).await? {
-                Some(objection) => Ok(RunOutput::text(objection)),
-                None => self.answer(ctx).await,
-            }
-        })
+        Box::pin(self.answer(ctx))
     }
 }
 

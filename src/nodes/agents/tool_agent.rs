@@ -15,7 +15,7 @@ use crate::chains::vision;
 use crate::ctx::{EventSink, TurnCtx};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
 use crate::model::{ChatReply, ChatRequest, ModelMessage, Part, Speaker, ToolCall};
 use crate::moderation;
 use crate::prompts::{self, AnyPrompt, ChatPrompt};
@@ -35,7 +35,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("model", Kind::Node),
         Param::closed("chatPromptTemplate", Kind::Node),
         Param::open("systemMessage", Kind::Template),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
         Param::open("maxIterations", Kind::Integer),
         Param::closed("enableDetailedStreaming", Kind::Boolean),
     ],
@@ -51,16 +51,18 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         Some(prompt) => prompt,
         None => Arc::new(own_prompt(inputs.rich("systemMessage"))),
     };
-    Ok(Instance::Runnable(Arc::new(ToolAgent {
-        toolbox: Toolbox::connected(inputs)?,
-        memory: inputs.memory("memory")?,
-        model: inputs.chat_model("model")?,
-        prompt,
-        rounds: Rounds::of(inputs)?,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-        tells_steps: inputs.boolean("enableDetailedStreaming")?.unwrap_or(false),
-        node: inputs.title(),
-    })))
+    moderation::guarded(
+        inputs,
+        ToolAgent {
+            toolbox: Toolbox::connected(inputs)?,
+            memory: inputs.memory("memory")?,
+            model: inputs.chat_model("model")?,
+            prompt,
+            rounds: Rounds::of(inputs)?,
+            tells_steps: inputs.boolean("enableDetailedStreaming")?.unwrap_or(false),
+            node: inputs.title(),
+        },
+    )
 }
 
 /// The system message and `{input}`.
@@ -79,7 +81,6 @@ struct ToolAgent {
     model: Arc<dyn ChatModel>,
     prompt: Arc<ChatPrompt>,
     rounds: Rounds,
-    moderations: Vec<Arc<dyn Moderation>>,
     /// Whether a listening client hears of every step.
     tells_steps: bool,
     /// Label and id, for errors.
@@ -213,12 +214,7 @@ impl Runnable for ToolAgent {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(async move {
-            match moderation::objection(&self.moderations, ctx, stream).await? {
-                Some(objection) => Ok(RunOutput::text(objection)),
-                None => self.answer(ctx, stream).await,
-            }
-        })
+        Box::pin(self.answer(ctx, stream))
     }
 }
 

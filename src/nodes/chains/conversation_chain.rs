@@ -9,7 +9,7 @@ use super::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::prompts::{self, ChatPrompt};
@@ -27,7 +27,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("model", Kind::Node),
         Param::closed("memory", Kind::Node),
         Param::closed("chatPromptTemplate", Kind::Node),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
         Param::open("systemMessagePrompt", Kind::Template),
     ],
     credential: None,
@@ -45,13 +45,15 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         Some(prompt) => prompt,
         None => Arc::new(own_prompt(inputs.rich("systemMessagePrompt"))),
     };
-    Ok(Instance::Runnable(Arc::new(ConversationChain {
-        model: inputs.chat_model("model")?,
-        memory: inputs.memory("memory")?,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-        prompt,
-        node: inputs.title(),
-    })))
+    moderation::guarded(
+        inputs,
+        ConversationChain {
+            model: inputs.chat_model("model")?,
+            memory: inputs.memory("memory")?,
+            prompt,
+            node: inputs.title(),
+        },
+    )
 }
 
 /// The system message and `{input}`.
@@ -75,7 +77,6 @@ pub(super) fn first_words(question: &str) -> ChatRequest {
 struct ConversationChain {
     model: Arc<dyn ChatModel>,
     memory: Arc<dyn Memory>,
-    moderations: Vec<Arc<dyn Moderation>>,
     prompt: Arc<ChatPrompt>,
     /// Label and id, for errors.
     node: String,
@@ -126,9 +127,6 @@ impl Runnable for ConversationChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
-            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
-                return Ok(RunOutput::text(answer));
-            }
             let mut messages = self.messages(ctx).await?;
             self.add_images(&mut messages, ctx)?;
             let reply = self.model.call(ChatRequest::new(messages), ctx, stream).await?;

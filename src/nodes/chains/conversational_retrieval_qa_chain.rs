@@ -14,7 +14,7 @@ use super::grounding::{self, Prompt};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Memory, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, Memory, RunOutput, Runnable};
 use crate::memory;
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
@@ -38,7 +38,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::open(REPHRASE, Kind::Template),
         Param::open(RESPONSE, Kind::Template),
         Param::open(OLD_SYSTEM, Kind::Template),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
     ],
     credential: None,
     build,
@@ -69,16 +69,18 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
         None => memory::whole_conversation(),
     };
     let rephrase = inputs.rich(REPHRASE).unwrap_or_else(|| RichText::source(DEFAULT_REPHRASE));
-    Ok(Instance::Runnable(Arc::new(ConversationalRetrievalQaChain {
-        model: inputs.chat_model("model")?,
-        retriever: inputs.retriever("vectorStoreRetriever")?,
-        memory,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-        returns_sources: grounding::wants_sources(inputs)?,
-        rephrase: Prompt::new(REPHRASE, Template::parse(&rephrase)),
-        response: response(inputs),
-        node: inputs.title(),
-    })))
+    moderation::guarded(
+        inputs,
+        ConversationalRetrievalQaChain {
+            model: inputs.chat_model("model")?,
+            retriever: inputs.retriever("vectorStoreRetriever")?,
+            memory,
+            returns_sources: grounding::wants_sources(inputs)?,
+            rephrase: Prompt::new(REPHRASE, Template::parse(&rephrase)),
+            response: response(inputs),
+            node: inputs.title(),
+        },
+    )
 }
 
 /// The old system message comes first where a flow still has one, as in Flowise.
@@ -98,7 +100,6 @@ struct ConversationalRetrievalQaChain {
     model: Arc<dyn ChatModel>,
     retriever: Arc<dyn Retriever>,
     memory: Arc<dyn Memory>,
-    moderations: Vec<Arc<dyn Moderation>>,
     returns_sources: bool,
     rephrase: Prompt,
     response: Prompt,
@@ -159,12 +160,7 @@ impl Runnable for ConversationalRetrievalQaChain {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(async move {
-            match moderation::objection(&self.moderations, ctx, stream).await? {
-                Some(answer) => Ok(RunOutput::text(answer)),
-                None => self.answer(ctx, stream).await,
-            }
-        })
+        Box::pin(self.answer(ctx, stream))
     }
 }
 

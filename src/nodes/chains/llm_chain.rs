@@ -13,7 +13,7 @@ use super::vision;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Moderation, OutputParser, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, OutputParser, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage};
 use crate::moderation;
 use crate::output_parsers;
@@ -30,7 +30,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("model", Kind::Node),
         Param::closed("prompt", Kind::Node),
         Param::closed("outputParser", Kind::Node),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
         Param::open("chainName", Kind::Text),
     ],
     credential: None,
@@ -41,15 +41,13 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let model = inputs.chat_model("model")?;
     let prompt = AnyPrompt::connected(inputs, "prompt")?;
     let parser = output_parsers::connected(inputs, "outputParser")?;
-    let moderations = moderation::connected(inputs, "inputModeration")?;
-    Ok(Instance::Runnable(Arc::new(LlmChain { model, prompt, parser, moderations })))
+    moderation::guarded(inputs, LlmChain { model, prompt, parser })
 }
 
 struct LlmChain {
     model: Arc<dyn ChatModel>,
     prompt: AnyPrompt,
     parser: Option<Arc<dyn OutputParser>>,
-    moderations: Vec<Arc<dyn Moderation>>,
 }
 
 impl LlmChain {
@@ -105,9 +103,6 @@ impl Runnable for LlmChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
-            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
-                return Ok(RunOutput::text(answer));
-            }
             let mut messages = self.messages(&ctx.question)?;
             vision::put_in_front(&mut messages, vision::images(ctx, self.model.profile())?);
             let request = ChatRequest::new(messages);

@@ -13,7 +13,7 @@ use super::{conversation_chain, grounding, retrieval_qa_chain};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::output_parsers;
@@ -31,7 +31,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("model", Kind::Node),
         Param::closed(RETRIEVERS, Kind::Nodes),
         Param::open("returnSourceDocuments", Kind::Boolean),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
     ],
     credential: None,
     build,
@@ -55,13 +55,15 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     if sources.is_empty() {
         return Err(inputs.wrong_node(RETRIEVERS, "a vector store retriever", None));
     }
-    Ok(Instance::Runnable(Arc::new(MultiRetrievalQaChain {
-        model: inputs.chat_model("model")?,
-        router: router(&sources),
-        sources,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-        returns_sources: grounding::wants_sources(inputs)?,
-    })))
+    moderation::guarded(
+        inputs,
+        MultiRetrievalQaChain {
+            model: inputs.chat_model("model")?,
+            router: router(&sources),
+            sources,
+            returns_sources: grounding::wants_sources(inputs)?,
+        },
+    )
 }
 
 /// A retriever with its name.
@@ -122,7 +124,6 @@ struct MultiRetrievalQaChain {
     model: Arc<dyn ChatModel>,
     router: String,
     sources: Vec<Source>,
-    moderations: Vec<Arc<dyn Moderation>>,
     returns_sources: bool,
 }
 
@@ -166,12 +167,7 @@ impl Runnable for MultiRetrievalQaChain {
         ctx: &'a TurnCtx,
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
-        Box::pin(async move {
-            match moderation::objection(&self.moderations, ctx, stream).await? {
-                Some(answer) => Ok(RunOutput::text(answer)),
-                None => self.answer(ctx, stream).await,
-            }
-        })
+        Box::pin(self.answer(ctx, stream))
     }
 }
 

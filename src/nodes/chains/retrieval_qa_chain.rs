@@ -9,7 +9,7 @@ use super::grounding;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{ChatModel, Instance, Moderation, RunOutput, Runnable};
+use crate::instance::{ChatModel, Instance, RunOutput, Runnable};
 use crate::model::{ChatRequest, ModelMessage, Speaker};
 use crate::moderation;
 use crate::retrieval::{Document, Retriever};
@@ -25,7 +25,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     params: &[
         Param::closed("model", Kind::Node),
         Param::closed("vectorStoreRetriever", Kind::Node),
-        Param::closed("inputModeration", Kind::Nodes),
+        moderation::INPUT,
     ],
     credential: None,
     build,
@@ -36,11 +36,13 @@ const INSTRUCTION: &str = "Answer the person's question from the passages below.
     not hold the answer, say that you do not know it, and make nothing up.\n----------------\n";
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
-    Ok(Instance::Runnable(Arc::new(RetrievalQaChain {
-        model: inputs.chat_model("model")?,
-        retriever: inputs.retriever("vectorStoreRetriever")?,
-        moderations: moderation::connected(inputs, "inputModeration")?,
-    })))
+    moderation::guarded(
+        inputs,
+        RetrievalQaChain {
+            model: inputs.chat_model("model")?,
+            retriever: inputs.retriever("vectorStoreRetriever")?,
+        },
+    )
 }
 
 /// The prompt for a question with the documents that were found for it.
@@ -55,7 +57,6 @@ pub(super) fn request(documents: &[Document], question: &str) -> ChatRequest {
 struct RetrievalQaChain {
     model: Arc<dyn ChatModel>,
     retriever: Arc<dyn Retriever>,
-    moderations: Vec<Arc<dyn Moderation>>,
 }
 
 impl Runnable for RetrievalQaChain {
@@ -65,9 +66,6 @@ impl Runnable for RetrievalQaChain {
         stream: bool,
     ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
         Box::pin(async move {
-            if let Some(answer) = moderation::objection(&self.moderations, ctx, stream).await? {
-                return Ok(RunOutput::text(answer));
-            }
             let documents = retrievers::find(self.retriever.as_ref(), &ctx.question, ctx).await?;
             let request = request(&documents, &ctx.question);
             let reply = self.model.call(request, ctx, stream).await?;

@@ -10,6 +10,7 @@ use crate::inputs::Inputs;
 use crate::instance::Instance;
 use crate::spec::{Kind, NodeSpec, Param};
 use crate::wire::openai::Dialect;
+use crate::wire::rest::public_address;
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -39,8 +40,12 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
     let version = part(inputs, VERSION)?;
     // Azure looks at the deployment; the body names LangChain's default model.
     let model = DEFAULT_MODEL.to_owned();
-    let mut client = client(inputs, "Azure OpenAI", endpoint(inputs)?, model)?;
+    let endpoint = endpoint(inputs)?;
+    // Two instances may have different models under one name.
+    let at = public_address(endpoint.typed.as_deref().unwrap_or(&endpoint.public));
+    let mut client = client(inputs, "Azure OpenAI", endpoint, model)?;
     client.dialect = Dialect::Azure { counts_streams: false };
     client.path = format!("/{deployment}/embeddings?api-version={version}").into();
-    compatible::embeddings(inputs, &format!("azure {deployment}"), client, DEFAULT_BATCH_SIZE)
+    let provider = format!("azure {deployment} at {at}");
+    compatible::embeddings(inputs, &provider, client, DEFAULT_BATCH_SIZE)
 }

@@ -10,6 +10,9 @@ use crate::spec::{Kind, Param};
 use crate::wire::openai::OpenAi;
 use crate::wire::openai::embeddings::OpenAiEmbeddings;
 
+/// The model. Of the chatflow's list alone: a store is searched with what filled
+/// it, and a request that names a chat model by the same key means that one.
+pub(super) const MODEL: Param = Param::listed("modelName", Kind::Text);
 /// Most texts of one call. Closed: it is between the operator and the provider.
 pub(super) const BATCH_SIZE: Param = Param::closed("batchSize", Kind::Integer);
 /// Whether line breaks are sent as blanks, true where it is empty.

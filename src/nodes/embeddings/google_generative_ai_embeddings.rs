@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::compatible::MODEL;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
@@ -27,10 +28,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     category: "Embeddings",
     version: 2.0,
     about: "Vectors by a Gemini model of Google.",
-    params: &[
-        Param::open("modelName", Kind::Text),
-        Param::open("tasktype", Kind::Choice(TASK_TYPES)),
-    ],
+    params: &[MODEL, Param::listed("tasktype", Kind::Choice(TASK_TYPES))],
     credential: Some(&CredentialSpec {
         kind: "googleGenerativeAI",
         fields: &[(KEY, Some("GOOGLE_API_KEY"))],

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::bm25::for_each_word;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -104,34 +105,17 @@ fn vector(text: &str) -> Vec<f32> {
 }
 
 /// The words in lower case with how often they occur, in order: sums of floats
-/// depend on it. Han and kana are written without spaces, so each of their
-/// characters is a word.
+/// depend on it.
 fn words(text: &str) -> Vec<(String, usize)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut order: Vec<String> = Vec::new();
-    let mut see = |word: &mut String| {
-        let word = std::mem::take(word);
-        if word.is_empty() {
-            return;
+    for_each_word(text, |word| match counts.get_mut(word) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(word.to_owned(), 1);
+            order.push(word.to_owned());
         }
-        *counts.entry(word.clone()).or_insert_with(|| {
-            order.push(word);
-            0
-        }) += 1;
-    };
-    let mut word = String::new();
-    for ch in text.chars() {
-        if !ch.is_alphanumeric() || is_han_or_kana(ch) {
-            see(&mut word);
-        }
-        if ch.is_alphanumeric() {
-            word.extend(ch.to_lowercase());
-        }
-        if is_han_or_kana(ch) {
-            see(&mut word);
-        }
-    }
-    see(&mut word);
+    });
     let count = |word: String| {
         let count = counts.get(&word).copied().unwrap_or(1);
         (word, count)
@@ -151,10 +135,6 @@ fn fnv(text: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     hash ^ (hash >> 32)
-}
-
-fn is_han_or_kana(ch: char) -> bool {
-    matches!(ch, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
 }
 
 #[cfg(test)]

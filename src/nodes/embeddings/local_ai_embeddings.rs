@@ -1,7 +1,7 @@
 //! Flowise's `localAIEmbeddings`, version 1: a model on a server of one's own
 //! that speaks OpenAI's protocol, with or without a key.
 
-use super::compatible::{self, DEFAULT_BATCH_SIZE};
+use super::compatible::{self, DEFAULT_BATCH_SIZE, MODEL};
 use crate::chat_models::chat_local_ai::LOCALAI;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -16,7 +16,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     about: "Vectors by a model of LocalAI, or of another server of one's own.",
     params: &[
         Param::closed("basePath", Kind::Text),
-        Param::open("modelName", Kind::Text),
+        MODEL,
         Param::closed("localAIApiKey", Kind::Text),
     ],
     credential: Some(&CredentialSpec { kind: "localAIApi", fields: &[("localAIApiKey", None)] }),

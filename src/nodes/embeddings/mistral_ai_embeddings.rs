@@ -1,6 +1,6 @@
 //! Flowise's `mistralAIEmbeddings`, version 2: the embedding models of Mistral AI.
 
-use super::compatible::{self, BATCH_SIZE, DEFAULT_BATCH_SIZE, STRIP_NEW_LINES};
+use super::compatible::{self, BATCH_SIZE, DEFAULT_BATCH_SIZE, MODEL, STRIP_NEW_LINES};
 use crate::chat_models::chat_mistral_ai::{MISTRAL, api_of};
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -15,7 +15,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     version: 2.0,
     about: "Vectors by a model of Mistral AI.",
     params: &[
-        Param::open("modelName", Kind::Text),
+        MODEL,
         BATCH_SIZE,
         STRIP_NEW_LINES,
         Param::closed("overrideEndpoint", Kind::Text),

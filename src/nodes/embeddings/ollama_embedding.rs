@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
+use super::compatible::MODEL;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
@@ -18,7 +19,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     about: "Vectors by a model that Ollama runs.",
     params: &[
         Param::closed("baseUrl", Kind::Text),
-        Param::open("modelName", Kind::Text),
+        MODEL,
         Param::closed("numGpu", Kind::Integer),
         Param::closed("numThread", Kind::Integer),
         Param::closed("useMMap", Kind::Boolean),

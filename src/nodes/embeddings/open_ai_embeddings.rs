@@ -1,7 +1,7 @@
 //! Flowise's `openAIEmbeddings`, version 4: OpenAI, or any server that speaks
 //! its protocol at `basepath`.
 
-use super::compatible::{self, BATCH_SIZE, DEFAULT_BATCH_SIZE, DIMENSIONS, STRIP_NEW_LINES};
+use super::compatible::{self, BATCH_SIZE, DEFAULT_BATCH_SIZE, DIMENSIONS, MODEL, STRIP_NEW_LINES};
 use crate::chat_models::chat_open_ai::OPENAI;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
@@ -15,7 +15,7 @@ pub const SPEC: NodeSpec = NodeSpec {
     version: 4.0,
     about: "Vectors by OpenAI, or by a server that speaks its protocol.",
     params: &[
-        Param::open("modelName", Kind::Text),
+        MODEL,
         STRIP_NEW_LINES,
         BATCH_SIZE,
         Param::open("timeout", Kind::Integer),

@@ -1,7 +1,7 @@
 //! Flowise's `openAIEmbeddingsCustom`, version 3: a model by its typed name,
 //! and headers of the operator's own.
 
-use super::compatible::{BATCH_SIZE, DIMENSIONS, STRIP_NEW_LINES};
+use super::compatible::{BATCH_SIZE, DIMENSIONS, MODEL, STRIP_NEW_LINES};
 use super::open_ai_embeddings::{CREDENTIAL, build};
 use crate::spec::{Kind, NodeSpec, Param};
 
@@ -17,7 +17,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::open("timeout", Kind::Integer),
         Param::closed("basepath", Kind::Text),
         Param::closed("baseOptions", Kind::Json),
-        Param::open("modelName", Kind::Text),
+        MODEL,
         DIMENSIONS,
         Param::closed("openAIApiKey", Kind::Text),
     ],

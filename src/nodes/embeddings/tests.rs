@@ -121,7 +121,8 @@ fn azure_is_asked_at_its_deployment_with_the_key_in_its_own_header() {
 
         assert_eq!(path(&server), "/deep/embeddings?api-version=v1");
         assert!(server.head().contains("api-key: key-123456"));
-        assert!(embeddings.identity().starts_with("azure deep"));
+        let instance = "https://ours.openai.azure.com/openai/deployments";
+        assert!(embeddings.identity().starts_with(&format!("azure deep at {instance}")));
     }));
 }
 

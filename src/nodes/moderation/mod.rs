@@ -1,16 +1,18 @@
 //! Moderation: checks of what people write, before a model reads it.
 //!
-//! A chain or agent asks [`objection`] first and answers with what it says.
+//! A chain or agent that takes them is built by [`guarded`].
 
 mod input_moderation_open_ai;
 mod input_moderation_simple;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
-use crate::instance::{Instance, Moderation};
+use crate::instance::{Instance, Moderation, RunOutput, Runnable};
 use crate::spec::{Kind, NodeSpec, Param};
 
 /// The moderation nodes.
@@ -19,11 +21,44 @@ pub const NODES: &[&NodeSpec] = &[&input_moderation_simple::SPEC, &input_moderat
 /// The words of the objection; who writes must not choose them.
 const ERROR_MESSAGE: Param = Param::closed("moderationErrorMessage", Kind::Text);
 
-/// The moderations connected to an input, in the order in which they ask.
+/// The moderations of a chain or an agent.
+pub const INPUT: Param = Param::closed("inputModeration", Kind::Nodes);
+
+/// A chain or an agent as a built node: the moderations that are connected read
+/// the question first, and the answer is what the first objection says.
 ///
 /// # Errors
 /// [`NodeError::BadInput`] when something else is connected.
-pub fn connected(inputs: &Inputs, name: &str) -> Result<Vec<Arc<dyn Moderation>>, NodeError> {
+pub fn guarded(inputs: &Inputs, inner: impl Runnable + 'static) -> Result<Instance, NodeError> {
+    let moderations = connected(inputs, INPUT.name)?;
+    Ok(Instance::Runnable(match moderations.is_empty() {
+        true => Arc::new(inner),
+        false => Arc::new(Moderated { moderations, inner }),
+    }))
+}
+
+struct Moderated<R> {
+    moderations: Vec<Arc<dyn Moderation>>,
+    inner: R,
+}
+
+impl<R: Runnable> Runnable for Moderated<R> {
+    fn run<'a>(
+        &'a self,
+        ctx: &'a TurnCtx,
+        stream: bool,
+    ) -> BoxFuture<'a, Result<RunOutput, NodeError>> {
+        Box::pin(async move {
+            match objection(&self.moderations, ctx, stream).await? {
+                Some(answer) => Ok(RunOutput::text(answer)),
+                None => self.inner.run(ctx, stream).await,
+            }
+        })
+    }
+}
+
+/// The moderations connected to an input, in the order in which they ask.
+fn connected(inputs: &Inputs, name: &str) -> Result<Vec<Arc<dyn Moderation>>, NodeError> {
     let moderation = |node: &Instance| match node {
         Instance::Moderation(moderation) => Ok(moderation.clone()),
         other => Err(inputs.wrong_node(name, "a moderation", Some(other))),
@@ -39,7 +74,7 @@ pub fn connected(inputs: &Inputs, name: &str) -> Result<Vec<Arc<dyn Moderation>>
 /// # Errors
 /// Those of the models and providers that are asked: what cannot be checked
 /// does not pass.
-pub async fn objection(
+async fn objection(
     moderations: &[Arc<dyn Moderation>],
     ctx: &TurnCtx,
     stream: bool,

@@ -6,16 +6,10 @@ mod table;
 
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use uuid::Uuid;
-
-use super::settings::{self, Settings};
-use crate::ctx::TurnCtx;
+use super::settings;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
-use crate::retrieval::{Cleanup, RecordManager};
 use crate::spec::{CredentialSpec, Kind, NodeSpec, Param};
 use crate::wire::postgres::{Server, Variables};
 use table::Records;
@@ -57,72 +51,9 @@ const VARIABLES: Variables = Variables {
 const DEFAULT_TABLE: &str = "upsertion_records";
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
-    Ok(Instance::RecordManager(Arc::new(PostgresRecords {
-        records: Records {
-            server: Server::read(inputs, &VARIABLES)?,
-            table: VARIABLES.table(inputs, DEFAULT_TABLE)?,
-        },
-        settings: Settings::read(inputs)?,
+    Ok(Instance::RecordManager(Arc::new(Records {
+        server: Server::read(inputs, &VARIABLES)?,
+        table: VARIABLES.table(inputs, DEFAULT_TABLE)?,
+        policy: settings::policy(inputs)?,
     })))
-}
-
-struct PostgresRecords {
-    records: Records,
-    settings: Settings,
-}
-
-impl RecordManager for PostgresRecords {
-    fn cleanup(&self) -> Cleanup {
-        self.settings.cleanup
-    }
-
-    fn source_id_key(&self) -> &str {
-        &self.settings.source_id_key
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        self.settings.namespace.as_deref()
-    }
-
-    fn now<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {
-        self.records.now(ctx).boxed()
-    }
-
-    fn exist<'a>(
-        &'a self,
-        namespace: &'a str,
-        keys: &'a [Uuid],
-        ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<Vec<bool>, NodeError>> {
-        self.records.exist(namespace, keys, ctx).boxed()
-    }
-
-    fn update<'a>(
-        &'a self,
-        namespace: &'a str,
-        keys: &'a [(Uuid, Option<String>)],
-        seen_at: f64,
-        ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<(), NodeError>> {
-        self.records.update(namespace, keys, seen_at, ctx).boxed()
-    }
-
-    fn list<'a>(
-        &'a self,
-        namespace: &'a str,
-        before: Option<f64>,
-        sources: Option<&'a [String]>,
-        ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
-        self.records.list(namespace, before, sources, ctx).boxed()
-    }
-
-    fn delete<'a>(
-        &'a self,
-        namespace: &'a str,
-        keys: &'a [Uuid],
-        ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<(), NodeError>> {
-        self.records.delete(namespace, keys, ctx).boxed()
-    }
 }

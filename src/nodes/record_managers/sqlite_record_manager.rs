@@ -12,13 +12,14 @@ use futures::future::BoxFuture;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::settings::{CLEANUP, NAMESPACE, SOURCE_ID_KEY, Settings, TABLE_NAME};
+use super::settings::{CLEANUP, NAMESPACE, SOURCE_ID_KEY, TABLE_NAME, policy};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
-use crate::retrieval::{Cleanup, RecordManager};
+use crate::retrieval::{RecordManager, RecordPolicy};
 use crate::spec::{Kind, NodeSpec, Param};
+use crate::wire::postgres::table_name;
 
 /// The node.
 pub const SPEC: NodeSpec = NodeSpec {
@@ -37,15 +38,28 @@ pub const SPEC: NodeSpec = NodeSpec {
     build,
 };
 
+const DEFAULT_TABLE: &str = "upsertion_records";
+
 struct SqliteRecords {
-    settings: Settings,
+    policy: RecordPolicy,
+    /// A plain identifier, in lower case: it may stand in a statement as it is.
+    table: String,
     /// Opened by the first call, which knows the file.
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
 fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
-    let settings = Settings::read(inputs)?;
-    Ok(Instance::RecordManager(Arc::new(SqliteRecords { settings, connection: Arc::default() })))
+    let (policy, table, connection) = (policy(inputs)?, table_of(inputs)?, Arc::default());
+    Ok(Instance::RecordManager(Arc::new(SqliteRecords { policy, table, connection })))
+}
+
+fn table_of(inputs: &Inputs) -> Result<String, NodeError> {
+    let typed = inputs.text(TABLE_NAME.name).unwrap_or_else(|| DEFAULT_TABLE.to_owned());
+    let name = table_name(&typed).map_err(|problem| inputs.bad(TABLE_NAME.name, problem))?;
+    match name.starts_with("sqlite_") {
+        true => Err(inputs.bad(TABLE_NAME.name, "is a name that SQLite keeps for itself")),
+        false => Ok(name),
+    }
 }
 
 impl SqliteRecords {
@@ -56,7 +70,7 @@ impl SqliteRecords {
         work: impl FnOnce(&mut Connection, &str) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, NodeError> {
         let file = ctx.services.records_file()?;
-        let (shared, table) = (Arc::clone(&self.connection), self.settings.table.clone());
+        let (shared, table) = (Arc::clone(&self.connection), self.table.clone());
         let job = move || {
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let connection = opened(&mut shared, file, &table)?;
@@ -90,16 +104,8 @@ fn broken(problem: &str) -> NodeError {
 }
 
 impl RecordManager for SqliteRecords {
-    fn cleanup(&self) -> Cleanup {
-        self.settings.cleanup
-    }
-
-    fn source_id_key(&self) -> &str {
-        &self.settings.source_id_key
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        self.settings.namespace.as_deref()
+    fn policy(&self) -> &RecordPolicy {
+        &self.policy
     }
 
     fn now<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {
@@ -136,13 +142,12 @@ impl RecordManager for SqliteRecords {
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        before: Option<f64>,
         sources: Option<&'a [String]>,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
         let (namespace, sources) = (namespace.to_owned(), sources.map(<[String]>::to_vec));
         self.with_table(ctx, move |connection, name| {
-            table::list(connection, name, &namespace, before, sources.as_deref())
+            table::list(connection, name, &namespace, sources.as_deref())
         })
         .boxed()
     }

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, ready};
 use serde_json::Value;
 
 pub(crate) use index::{FakeIndex, IndexFaults};
-pub(crate) use ledger::{FakeLedger, FakeRecords};
+pub(crate) use ledger::{FakeLedger, FakeRecords, RecordFaults};
 
 use super::{Document, DocumentLoader, Embeddings, LoadFailure, Loaded, Origin, UpsertLedger};
 use crate::ctx::{Services, TurnCtx};
@@ -97,23 +97,29 @@ impl Embeddings for FakeEmbeddings {
 
 /// A loader whose documents a test can change.
 pub(crate) struct FakeLoader {
-    origin: Origin,
+    origin: Option<Origin>,
     loaded: Mutex<Loaded>,
+    n_loads: AtomicUsize,
 }
 
 impl FakeLoader {
     /// A loader that the chatflow holds, as a node of this id.
     pub(crate) fn of_chatflow(id: &str) -> Arc<Self> {
-        Self::of(Origin::Chatflow(id.into()))
+        Self::of(Some(Origin::Chatflow(id.into())))
     }
 
     /// What a request brings, by this name.
     pub(crate) fn of_request(name: &str) -> Arc<Self> {
-        Self::of(Origin::Request(name.into()))
+        Self::of(Some(Origin::Request(name.into())))
     }
 
-    fn of(origin: Origin) -> Arc<Self> {
-        Arc::new(Self { origin, loaded: Mutex::default() })
+    /// One that finds something else for every question.
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        Self::of(None)
+    }
+
+    fn of(origin: Option<Origin>) -> Arc<Self> {
+        Arc::new(Self { origin, loaded: Mutex::default(), n_loads: AtomicUsize::new(0) })
     }
 
     /// From now on it brings these texts, from a source named `source`.
@@ -129,9 +135,14 @@ impl FakeLoader {
     /// From now on it brings these documents.
     pub(crate) fn bring_documents(&self, mut documents: Vec<Document>) {
         for document in &mut documents {
-            document.origin.get_or_insert_with(|| self.origin.clone());
+            document.origin = document.origin.take().or_else(|| self.origin.clone());
         }
         *self.loaded.lock().unwrap() = Loaded { documents, n_files: 1, failures: Vec::new() };
+    }
+
+    /// How often it was loaded.
+    pub(crate) fn n_loads(&self) -> usize {
+        self.n_loads.load(Ordering::Relaxed)
     }
 
     /// From now on one of its files cannot be read.
@@ -143,11 +154,12 @@ impl FakeLoader {
 
 impl DocumentLoader for FakeLoader {
     fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
+        self.n_loads.fetch_add(1, Ordering::Relaxed);
         ready(Ok(self.loaded.lock().unwrap().clone())).boxed()
     }
 
     fn origin(&self) -> Option<&Origin> {
-        Some(&self.origin)
+        self.origin.as_ref()
     }
 }
 

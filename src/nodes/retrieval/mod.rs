@@ -14,7 +14,7 @@ pub(crate) use budget::Budget;
 pub use documents::{
     Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, TextSplitter,
 };
-pub use records::{Cleanup, LedgerEntry, RecordManager, UpsertLedger};
+pub use records::{Cleanup, LedgerEntry, RecordManager, RecordPolicy, UpsertLedger};
 pub(crate) use vectors::check_vectors;
 pub use vectors::{
     Chunk, EmbeddedIndex, Embeddings, Hit, IndexShelf, IndexWriter, QueryKind, VectorIndex,

@@ -11,11 +11,8 @@ use crate::error::NodeError;
 /// A table of chunk ids with the time they were last seen, by namespace
 /// (LangChain's record manager; tables of Flowise are read and written as they are).
 pub trait RecordManager: Send + Sync {
-    /// What an upsert deletes.
-    fn cleanup(&self) -> Cleanup;
-
-    /// The metadata key whose value groups the chunks of one source.
-    fn source_id_key(&self) -> &str;
+    /// What its author decided.
+    fn policy(&self) -> &RecordPolicy;
 
     /// The server's clock in the unit of its table, for `seen_at`: LangChain's
     /// tables hold seconds.
@@ -38,11 +35,10 @@ pub trait RecordManager: Send + Sync {
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>>;
 
-    /// Keys last seen before a time, of these sources or, with `None`, of all.
+    /// Keys of these sources or, with `None`, of all.
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        before: Option<f64>,
         sources: Option<&'a [String]>,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>>;
@@ -54,9 +50,17 @@ pub trait RecordManager: Send + Sync {
         keys: &'a [Uuid],
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>>;
+}
 
+/// What the author of a record manager decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPolicy {
     /// The namespace that its author typed; the chatflow's id without one.
-    fn namespace(&self) -> Option<&str>;
+    pub namespace: Option<String>,
+    /// What an upsert deletes.
+    pub cleanup: Cleanup,
+    /// The metadata key whose value groups the chunks of one source.
+    pub source_id_key: String,
 }
 
 /// What an upsert deletes.
@@ -82,17 +86,10 @@ pub trait UpsertLedger: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>>;
 
     /// The chunks of every origin.
-    ///
-    /// # Errors
-    /// [`NodeError::Unsupported`] where the ledger cannot list them: nothing
-    /// can be taken out then, since a chunk may belong to two origins.
     fn entries<'a>(
         &'a self,
-        _identity: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>> {
-        let problem = "this server's record of upserts cannot be listed".to_owned();
-        Box::pin(std::future::ready(Err(NodeError::Unsupported(problem))))
-    }
+        identity: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>, NodeError>>;
 
     /// Ids about to be written to an index that is not atomic. They are taken
     /// out after a crash unless [`Self::settle`] came first.

@@ -78,12 +78,12 @@ pub trait VectorIndex: Send + Sync {
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Box<dyn IndexWriter>, NodeError>>;
 
-    /// Takes chunks out by id; unknown ids are left out. Gives the number taken.
+    /// Takes chunks out by id; unknown ids are left out.
     fn delete<'a>(
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>>;
+    ) -> BoxFuture<'a, Result<(), NodeError>>;
 
     /// Ids of the chunks whose metadata match a filter in the store's own
     /// language ([`VectorQuery::filter`]), at most `most`.
@@ -180,20 +180,24 @@ pub trait IndexShelf: Send + Sync {
 
 /// A collection on the shelf: [`VectorIndex`] without a turn.
 pub trait EmbeddedIndex: Send + Sync {
-    /// See [`VectorIndex::known`].
-    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid>;
+    /// See [`VectorIndex::known`]. Looks off the arbiters.
+    fn known<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>>;
     /// See [`VectorIndex::writer`].
     ///
     /// # Errors
     /// As there.
     fn writer(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError>;
-    /// See [`VectorIndex::delete`].
+    /// See [`VectorIndex::delete`]. Gives the number taken.
     fn delete<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<u64, NodeError>>;
-    /// See [`VectorIndex::matching`].
+    /// See [`VectorIndex::matching`]. Looks off the arbiters.
     ///
     /// # Errors
     /// [`NodeError::BadRequest`] for a filter that cannot be read.
-    fn matching(&self, filter: &Value, most: usize) -> Result<Vec<Uuid>, NodeError>;
+    fn matching<'a>(
+        &'a self,
+        filter: &'a Value,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>>;
     /// See [`VectorIndex::query`]. Computes off the arbiters.
     fn query<'a>(
         &'a self,

@@ -17,6 +17,8 @@ mod words;
 
 pub use bits::Bits;
 pub use filter::Filter;
+pub(crate) use scan::{dot, unit};
 pub use search::Search;
+pub(crate) use segment::CHAT_KEY;
 pub use segment::{Row, RowReader, Segment, SegmentParts};
 pub use snapshot::{Live, Place, Snapshot};

@@ -22,8 +22,15 @@ pub(super) fn extend_unit(units: &mut Vec<f32>, vector: &[f32]) {
     units.extend(vector.iter().map(|x| (f64::from(*x) * scale) as f32));
 }
 
+/// A vector scaled to length 1; one of no length stays as zeros.
+pub(crate) fn unit(vector: &[f32]) -> Vec<f32> {
+    let mut unit = Vec::with_capacity(vector.len());
+    extend_unit(&mut unit, vector);
+    unit
+}
+
 /// The scalar product; of two vectors of length 1 their cosine.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
     let mut sums = [0.0_f32; LANES];

@@ -60,6 +60,12 @@ impl Search {
         })
     }
 
+    /// Whether it asks for words: they must be read before it
+    /// ([`Snapshot::read_words`]), or it reads them itself, which takes long.
+    pub fn needs_words(&self) -> bool {
+        self.kind == QueryKind::Hybrid
+    }
+
     /// Length of the question's vector.
     pub fn n_dimensions(&self) -> usize {
         self.unit.len()

@@ -26,8 +26,8 @@ const GRAPH_WIDTH: usize = 128;
 const MAX_GRAPH_HITS: usize = 100;
 /// Filters whose rows a segment remembers.
 const MAX_MASKS: usize = 8;
-/// The metadata key of a file upload's chat (Flowise 2.2.8).
-const CHAT_KEY: &str = "flowise_chatId";
+/// The metadata key of the chat that brought a chunk (Flowise 2.2.8, `FLOWISE_CHATID`).
+pub(crate) const CHAT_KEY: &str = "flowise_chatId";
 
 /// Reads what a segment does not keep in memory.
 pub trait RowReader: Send + Sync {
@@ -134,6 +134,13 @@ impl Segment {
     /// Rows, dead ones among them.
     pub fn n_rows(&self) -> usize {
         self.parts.ids.len()
+    }
+
+    /// About the memory that its rows take, without what searches add.
+    pub fn n_bytes(&self) -> usize {
+        const PER_ROW: usize = size_of::<Uuid>() + size_of::<usize>() + size_of::<u32>();
+        let numbers = self.parts.units.len() * size_of::<f32>();
+        numbers + self.parts.metadata.len() + self.n_rows() * PER_ROW
     }
 
     /// Id of a row.
@@ -263,6 +270,11 @@ impl Segment {
     /// Whether all rows are for every chat.
     pub(super) fn is_for_all_chats(&self) -> bool {
         self.parts.n_of_a_chat == 0
+    }
+
+    /// Whether a search by words has read them.
+    pub(super) fn has_words(&self) -> bool {
+        self.words.get().is_some()
     }
 
     /// The words of all contents, read at the first search by words.

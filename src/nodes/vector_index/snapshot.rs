@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::bits::Bits;
 use super::filter::Filter;
 use super::segment::Segment;
+use crate::error::NodeError;
 
 /// The segments of a collection and what of them is alive.
 #[derive(Clone, Default)]
@@ -52,6 +53,19 @@ impl Snapshot {
     /// Chunks.
     pub fn n_alive(&self) -> usize {
         self.segments.iter().map(Live::n_alive).sum()
+    }
+
+    /// Whether the words of all segments are in memory.
+    pub fn has_words(&self) -> bool {
+        self.segments.iter().all(|live| live.segment.has_words())
+    }
+
+    /// Reads the words of segments of which they are not in memory.
+    ///
+    /// # Errors
+    /// When a content cannot be read.
+    pub fn read_words(&self) -> Result<(), NodeError> {
+        self.segments.iter().try_for_each(|live| live.segment.words().map(drop))
     }
 
     /// Where the chunk of an id is.

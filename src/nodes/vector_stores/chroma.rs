@@ -40,7 +40,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         RECORD_MANAGER,
         Param::closed("collectionName", Kind::Text),
         Param::closed("chromaURL", Kind::Text),
-        Param::open("chromaMetadataFilter", Kind::Json),
+        Param::listed("chromaMetadataFilter", Kind::Json),
         TOP_K,
     ],
     credential: Some(&CredentialSpec {
@@ -81,6 +81,7 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 }
 
 /// A collection.
+#[derive(Clone)]
 struct Chroma {
     title: String,
     endpoint: Endpoint,
@@ -135,7 +136,7 @@ impl VectorIndex for Chroma {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move { write::delete(self, ids, ctx).await }.boxed()
     }
 

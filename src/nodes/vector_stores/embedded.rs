@@ -19,16 +19,16 @@ use crate::inputs::Inputs;
 use crate::retrieval::{EmbeddedIndex, Hit, IndexWriter, VectorIndex, VectorQuery};
 use crate::spec::{Kind, Param};
 
-pub(super) const TOP_K: Param = Param::open("topK", Kind::Integer);
+pub(super) use super::remote::{DOCUMENT, EMBEDDINGS, TOP_K};
+
 /// Ours: which search, and what an MMR search needs.
 pub(super) const SEARCH_TYPE: Param =
     Param::open("searchType", Kind::Choice(&["similarity", "mmr", "hybrid"]));
 pub(super) const FETCH_K: Param = Param::open("fetchK", Kind::Integer);
 pub(super) const LAMBDA: Param = Param::open("lambda", Kind::Number);
-/// Ours: a filter as [`crate::vector_index::Filter`] reads it.
-pub(super) const METADATA_FILTER: Param = Param::open("metadataFilter", Kind::Json);
-pub(super) const DOCUMENT: Param = Param::closed("document", Kind::Nodes);
-pub(super) const EMBEDDINGS: Param = Param::closed("embeddings", Kind::Node);
+/// Ours: a filter as [`crate::vector_index::Filter`] reads it. It may be what
+/// keeps tenants apart.
+pub(super) const METADATA_FILTER: Param = Param::listed("metadataFilter", Kind::Json);
 
 /// What the names of all collections of a chatflow's own begin with.
 pub fn own_collections(chatflow: ChatflowId) -> String {
@@ -81,17 +81,6 @@ impl Embedded {
             other => other,
         }
     }
-
-    /// Runs work that looks at many rows.
-    async fn look<T: Send + 'static>(
-        &self,
-        ctx: &TurnCtx,
-        work: impl FnOnce(&dyn EmbeddedIndex) -> Result<T, NodeError> + Send + 'static,
-    ) -> Result<T, NodeError> {
-        let index = self.open(ctx).await?;
-        let done = tokio::task::spawn_blocking(move || work(index.as_ref())).await;
-        done.map_err(|_| NodeError::Cancelled)?.map_err(|error| self.named(error))
-    }
 }
 
 impl VectorIndex for Embedded {
@@ -109,8 +98,7 @@ impl VectorIndex for Embedded {
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>> {
-        let ids = ids.to_vec();
-        self.look(ctx, move |index| Ok(index.known(&ids))).boxed()
+        async move { self.open(ctx).await?.known(ids).await }.boxed()
     }
 
     fn writer<'a>(
@@ -129,8 +117,8 @@ impl VectorIndex for Embedded {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
-        async move { self.open(ctx).await?.delete(ids).await }.boxed()
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { self.open(ctx).await?.delete(ids).await.map(drop) }.boxed()
     }
 
     fn matching<'a>(
@@ -139,8 +127,11 @@ impl VectorIndex for Embedded {
         most: usize,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
-        let filter = filter.clone();
-        self.look(ctx, move |index| index.matching(&filter, most)).boxed()
+        async move {
+            let index = self.open(ctx).await?;
+            index.matching(filter, most).await.map_err(|error| self.named(error))
+        }
+        .boxed()
     }
 
     fn query<'a>(

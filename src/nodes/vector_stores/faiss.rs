@@ -53,14 +53,13 @@ fn build(inputs: &Inputs) -> Result<Instance, NodeError> {
 mod tests {
     use super::*;
     use crate::test_support::{TestTurn, node, source};
-    use crate::vector_stores::embedded::tests::{FakeEmbeddings, store, store_error};
+    use crate::vector_stores::embedded::tests::{embeddings, store, store_error};
 
     #[test]
     fn every_chatflow_that_types_the_same_text_has_the_same_collection() {
         for name in ["docs", "/var/lib/faiss/../docs", "名前 \u{0}"] {
             let faiss = || {
-                let values =
-                    [("embeddings", node(FakeEmbeddings::of("m1"))), ("basePath", source(name))];
+                let values = [("embeddings", node(embeddings("m1"))), ("basePath", source(name))];
                 store(&SPEC, values)
             };
             let turns = [TestTurn::asking("").ctx(), TestTurn::asking("").ctx()];
@@ -75,8 +74,7 @@ mod tests {
     #[test]
     fn a_collection_must_have_a_name_of_a_sound_length() {
         for (name, part) in [(String::new(), "is empty"), ("x".repeat(5_000), "longer than 4096")] {
-            let values =
-                [("embeddings", node(FakeEmbeddings::of("m1"))), ("basePath", source(&name))];
+            let values = [("embeddings", node(embeddings("m1"))), ("basePath", source(&name))];
             let error = store_error(&SPEC, values);
             assert!(error.to_string().contains(part), "{error}");
         }

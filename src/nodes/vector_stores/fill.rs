@@ -1,5 +1,7 @@
 //! A store that fills itself from its loaders before its first search.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -19,21 +21,28 @@ impl VectorStore {
     pub(super) async fn ensure_filled(
         &self,
         ctx: &TurnCtx,
-    ) -> Result<Option<&Snapshot>, NodeError> {
-        if !self.fills_itself || self.loaders.is_empty() {
+    ) -> Result<Option<Arc<Snapshot>>, NodeError> {
+        // Without loaders, too: what the last one brought is taken out.
+        if !self.fills_itself {
             return Ok(None);
+        }
+        if self.is_fleeting() {
+            return self.pass(ctx).boxed().await.map(|passing| Some(Arc::new(passing)));
         }
         tokio::select! {
             biased;
             () = ctx.cancel.cancelled() => Err(NodeError::Cancelled),
-            filled = self.filled.get_or_try_init(|| self.fill(ctx)) => filled.map(Option::as_ref),
+            filled = self.filled.get_or_try_init(|| self.fill(ctx)) => filled.cloned(),
         }
     }
 
-    fn fill<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Option<Snapshot>, NodeError>> {
+    fn fill<'a>(
+        &'a self,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Option<Arc<Snapshot>>, NodeError>> {
         async move {
             if self.is_passing() {
-                return self.pass(ctx).await.map(Some);
+                return self.pass(ctx).await.map(|passing| Some(Arc::new(passing)));
             }
             self.upsert(UpsertOptions::default(), &(), ctx).await.map(|_| None)
         }

@@ -39,12 +39,12 @@ mod tests {
 
     use super::*;
     use crate::test_support::{TestTurn, json, node, source};
-    use crate::vector_stores::embedded::tests::{FakeEmbeddings, store, store_error};
+    use crate::vector_stores::embedded::tests::{embeddings, store, store_error};
     use crate::vector_stores::{SearchKind, own_collections, owner};
 
     #[test]
     fn it_fills_itself_and_belongs_to_its_chatflow_node_and_embeddings() {
-        let store = store(&SPEC, [("embeddings", node(FakeEmbeddings::of("m1")))]);
+        let store = store(&SPEC, [("embeddings", node(embeddings("m1")))]);
         let turn = TestTurn::asking("").ctx();
 
         assert!(store.fills_itself);
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn the_search_is_set_as_its_author_typed_it() {
         let values = [
-            ("embeddings", node(FakeEmbeddings::of("m1"))),
+            ("embeddings", node(embeddings("m1"))),
             ("topK", source("7")),
             ("searchType", source("mmr")),
             ("fetchK", source("30")),

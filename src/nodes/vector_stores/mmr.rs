@@ -4,6 +4,7 @@
 
 use crate::error::NodeError;
 use crate::retrieval::Hit;
+use crate::vector_index::{dot, unit};
 
 /// At most `k` of the hits, in the order in which they are chosen. `lambda` is
 /// 1 for the nearest and 0 for the most unlike; hits keep their scores.
@@ -60,16 +61,6 @@ fn best(candidates: &[Candidate], lambda: f32) -> Option<usize> {
         if next.1.total_cmp(&best.1).is_gt() { next } else { best }
     };
     worths.reduce(better).map(|(place, _)| place)
-}
-
-fn unit(vector: &[f32]) -> Vec<f32> {
-    let length = dot(vector, vector).sqrt();
-    let scale = if length > 0.0 { length.recip() } else { 0.0 };
-    vector.iter().map(|x| x * scale).collect()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn no_vectors(store: &str) -> NodeError {

@@ -29,8 +29,9 @@ use tokio::sync::OnceCell;
 pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
-pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
+pub use upsert::{PAGES_OF, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 
+use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
@@ -71,7 +72,7 @@ pub struct VectorStore {
     /// (`memoryVectorStore`, which keeps nothing in Flowise).
     pub fills_itself: bool,
     /// Set when it has filled itself, with what is only this request's.
-    pub filled: OnceCell<Option<Snapshot>>,
+    pub filled: Arc<OnceCell<Option<Arc<Snapshot>>>>,
 }
 
 impl VectorStore {
@@ -96,7 +97,7 @@ impl VectorStore {
             search: SearchSettings::read(inputs, filter_input)?,
             by_chat: inputs.boolean("fileUpload")?.unwrap_or(false),
             fills_itself: false,
-            filled: OnceCell::new(),
+            filled: Arc::default(),
         })
     }
 
@@ -107,9 +108,42 @@ impl VectorStore {
         self
     }
 
+    /// Fills itself together with another store, where both are filled from the
+    /// same loaders into the same index: one that only searches otherwise, as
+    /// a request asked, does not load all of it again.
+    pub fn fill_with(&mut self, other: &Self, ctx: &TurnCtx) {
+        let same = |(a, b): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(a, b);
+        let has_same_loaders = self.loaders.len() == other.loaders.len()
+            && self.loaders.iter().zip(&other.loaders).all(same);
+        if has_same_loaders
+            && self.by_chat == other.by_chat
+            && self.index.identity(ctx) == other.index.identity(ctx)
+        {
+            self.filled = Arc::clone(&other.filled);
+        }
+    }
+
     /// The store as a built node. Both of its outputs are the store: a chain
     /// that wants a retriever asks it as one.
     pub fn into_instance(self) -> Instance {
         Instance::VectorStore(Arc::new(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_chooses_no_filter_and_no_namespace_unless_the_chatflow_lists_it() {
+        let is_bound = |name: &str| {
+            let name = name.to_lowercase();
+            name.contains("filter") || name.contains("namespace")
+        };
+        let params = NODES.iter().flat_map(|spec| spec.params);
+        let bound: Vec<_> = params.filter(|param| is_bound(param.name)).collect();
+
+        assert_eq!(bound.len(), NODES.len() + 1, "a filter each, and one namespace");
+        assert!(bound.iter().all(|param| !param.open && param.openable));
     }
 }

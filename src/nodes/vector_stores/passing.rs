@@ -27,9 +27,15 @@ impl RowReader for Kept {
 }
 
 impl VectorStore {
-    /// Whether a loader holds what this request brought.
+    /// Whether a loader holds what this request brought, or finds what it asks for.
     pub(super) fn is_passing(&self) -> bool {
-        self.loaders.iter().any(|loader| matches!(loader.origin(), Some(Origin::Request(_))))
+        self.loaders.iter().any(|loader| !matches!(loader.origin(), Some(Origin::Chatflow(_))))
+    }
+
+    /// Whether a loader brings something else for every question. The node may
+    /// be shared then, although nothing that it brings is.
+    pub(super) fn is_fleeting(&self) -> bool {
+        self.loaders.iter().any(|loader| loader.origin().is_none())
     }
 
     /// All that the loaders bring, embedded for this request.
@@ -51,8 +57,19 @@ impl VectorStore {
             let found = self.embeddings.embed(&texts, ctx).await?;
             vectors.extend(check_vectors("the embeddings", texts.len(), found)?);
         }
-        Ok(snapshot(gathered, vectors))
+        blocking(move || Ok(snapshot(gathered, vectors))).await
     }
+}
+
+/// Work on many vectors, off the arbiter.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    // It breaks off only when it panicked, which the log tells, or the runtime ends.
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!("work on vectors broke off: {error}");
+        Err(NodeError::Unsupported("vectors could not be worked on; see the log".to_owned()))
+    })
 }
 
 fn snapshot(gathered: Gathered, vectors: Vec<Vec<f32>>) -> Snapshot {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::VectorStore;
+use super::embedded::{FETCH_K, LAMBDA};
 use super::remote::{DOCUMENT, EMBEDDINGS, FILE_UPLOAD, RECORD_MANAGER, TOP_K};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -37,14 +38,14 @@ pub const SPEC: NodeSpec = NodeSpec {
         EMBEDDINGS,
         RECORD_MANAGER,
         Param::closed("pineconeIndex", Kind::Text),
-        Param::open("pineconeNamespace", Kind::Text),
+        Param::listed("pineconeNamespace", Kind::Text),
         FILE_UPLOAD,
         Param::closed("pineconeTextKey", Kind::Text),
-        Param::open("pineconeMetadataFilter", Kind::Json),
+        Param::listed("pineconeMetadataFilter", Kind::Json),
         TOP_K,
         Param::open("searchType", Kind::Choice(&["similarity", "mmr"])),
-        Param::open("fetchK", Kind::Integer),
-        Param::open("lambda", Kind::Number),
+        FETCH_K,
+        LAMBDA,
     ],
     credential: Some(&CredentialSpec {
         kind: "pineconeApi",
@@ -108,7 +109,7 @@ impl VectorIndex for Pinecone {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move { write::delete(self, ids, ctx).await }.boxed()
     }
 

@@ -42,7 +42,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("distanceStrategy", Kind::Choice(&["cosine", "euclidean", "innerProduct"])),
         FILE_UPLOAD,
         TOP_K,
-        Param::open("pgMetadataFilter", Kind::Json),
+        Param::listed("pgMetadataFilter", Kind::Json),
         Param::closed("contentColumnName", Kind::Text),
     ],
     credential: Some(&CredentialSpec {
@@ -146,7 +146,7 @@ impl VectorIndex for Postgres {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move { write::delete(self, ids, ctx).await }.boxed()
     }
 

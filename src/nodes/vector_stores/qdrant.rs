@@ -45,7 +45,7 @@ pub const SPEC: NodeSpec = NodeSpec {
         Param::closed("qdrantSimilarity", Kind::Choice(&["Cosine", "Euclid", "Dot"])),
         Param::closed("qdrantCollectionConfiguration", Kind::Json),
         TOP_K,
-        Param::open("qdrantFilter", Kind::Json),
+        Param::listed("qdrantFilter", Kind::Json),
     ],
     credential: Some(&CredentialSpec {
         kind: "qdrantApi",
@@ -91,6 +91,7 @@ fn similarity(inputs: &Inputs) -> Result<&'static str, NodeError> {
 
 /// A collection. One that is not there is made for the vectors that come, not
 /// for `qdrantVectorDimension`: of any other size it could not be filled.
+#[derive(Clone)]
 struct Qdrant {
     title: String,
     endpoint: Endpoint,
@@ -148,8 +149,8 @@ impl VectorIndex for Qdrant {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
-        async move { write::delete(ids, &self.rest(ctx)?).await }.boxed()
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        async move { write::take_out(ids, &self.rest(ctx)?).await }.boxed()
     }
 
     fn matching<'a>(

@@ -10,8 +10,7 @@ use crate::error::NodeError;
 use crate::retrieval::{Chunk, QueryKind, VectorQuery};
 use crate::spec::{Kind, Param};
 
-/// Flowise's metadata key for the chat that brought a chunk.
-pub(super) const CHAT_KEY: &str = "flowise_chatId";
+pub(super) use crate::vector_index::CHAT_KEY;
 
 pub(super) const DOCUMENT: Param = Param::closed("document", Kind::Nodes);
 pub(super) const EMBEDDINGS: Param = Param::closed("embeddings", Kind::Node);
@@ -62,12 +61,22 @@ pub(super) fn by_vector_only(query: &VectorQuery<'_>, title: &str) -> Result<(),
     }
 }
 
-/// The error for vectors that do not fit into a collection.
-pub(super) fn wrong_dimension(title: &str, there: usize, brought: usize) -> NodeError {
-    NodeError::BadRequest(format!(
-        "{title} holds vectors of {there} dimensions, but its embeddings make {brought}; use the \
-         embeddings that it was filled with, or another collection"
-    ))
+/// Refuses vectors that do not fit into a collection.
+///
+/// # Errors
+/// [`NodeError::BadRequest`] where what is there has another dimension.
+pub(super) fn same_dimension(
+    title: &str,
+    there: Option<usize>,
+    brought: usize,
+) -> Result<(), NodeError> {
+    match there {
+        Some(there) if there != brought => Err(NodeError::BadRequest(format!(
+            "{title} holds vectors of {there} dimensions, but its embeddings make {brought}; use \
+             the embeddings that it was filled with, or another collection"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A store's complaint about the length of a question's vector, in the words
@@ -109,49 +118,16 @@ pub(super) fn other_dimension(title: &str, brought: usize) -> NodeError {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
-
-    use futures::FutureExt;
-    use futures::future::BoxFuture;
-
     use super::*;
-    use crate::ctx::TurnCtx;
     use crate::inputs::InputValue;
     use crate::instance::Instance;
-    use crate::retrieval::{Document, Embeddings};
+    use crate::retrieval::Document;
+    use crate::retrieval::fakes::FakeEmbeddings;
     use crate::test_support::node;
 
     /// Embeddings that nobody asks.
     pub(in crate::vector_stores) fn embeddings() -> InputValue {
-        node(Instance::Embeddings(Arc::new(Silent)))
-    }
-
-    struct Silent;
-
-    impl Embeddings for Silent {
-        fn identity(&self) -> String {
-            String::new()
-        }
-
-        fn batch_size(&self) -> usize {
-            1
-        }
-
-        fn embed<'a>(
-            &'a self,
-            _texts: &'a [&'a str],
-            _ctx: &'a TurnCtx,
-        ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
-            std::future::ready(Ok(Vec::new())).boxed()
-        }
-
-        fn embed_query<'a>(
-            &'a self,
-            _text: &'a str,
-            _ctx: &'a TurnCtx,
-        ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
-            std::future::ready(Ok(Vec::new())).boxed()
-        }
+        node(Instance::Embeddings(FakeEmbeddings::of_model("", 1)))
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl VectorStore {
         if let Some(records) = Records::of(self, ctx) {
             records.forget(ids, ctx).await?;
         }
+        book.models().forget(ids).await?;
         book.settle(entries).await?;
         Ok(n_removed)
     }

@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::passing::blocking;
 use super::{SearchKind, VectorStore, mmr};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -39,11 +40,17 @@ impl VectorStore {
             kind,
         };
         let hits = match passing {
-            Some(passing) => passing.search(&Search::new(&query)?, false)?,
+            Some(passing) => {
+                let search = Search::new(&query)?;
+                blocking(move || passing.search(&search, false)).await?
+            }
             None => self.index.query(&query, ctx).await?,
         };
         match self.search.kind {
-            SearchKind::Mmr { lambda, .. } => mmr::choose(&self.title, &vector, hits, k, lambda),
+            SearchKind::Mmr { lambda, .. } => {
+                let title = self.title.clone();
+                blocking(move || mmr::choose(&title, &vector, hits, k, lambda)).await
+            }
             SearchKind::Similarity | SearchKind::Hybrid => Ok(hits),
         }
     }

@@ -5,6 +5,7 @@ mod book;
 mod gather;
 mod ids;
 mod lane;
+mod models;
 mod plan;
 mod progress;
 mod records;
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub(super) use book::{AT_ONCE, Book, delete};
 pub(super) use gather::Gathered;
 pub(super) use lane::enter;
+pub use models::PAGES_OF;
 pub(super) use records::Records;
 pub use report::UpsertReport;
 
@@ -69,11 +71,23 @@ pub(super) async fn gather(store: &VectorStore, ctx: &TurnCtx) -> Result<Gathere
 }
 
 impl VectorStore {
+    /// Takes out what an upsert announced that a crash ended; how many chunks
+    /// there were.
+    ///
+    /// # Errors
+    /// The store's and the ledger's.
+    pub async fn recover(&self, ctx: &TurnCtx) -> Result<u64, NodeError> {
+        let book = Book::open(self, ctx)?;
+        let _lane = lane::enter(&book.identity, ctx).await?;
+        book.recover(self.index.as_ref(), ctx).await
+    }
+
     /// Fills the store from its loaders.
     ///
     /// # Errors
     /// The loaders', the embeddings' and the store's. What was there before
-    /// stays as it was.
+    /// stays as it was, unless taking out what is stale failed: then both are
+    /// there, and the next upsert takes it out.
     pub async fn upsert(
         &self,
         options: UpsertOptions,
@@ -91,50 +105,35 @@ impl VectorStore {
             counts.chunks = gathered.ids.len();
             counts.skipped = gathered.ids.len() - plan.to_write.len();
         });
-        Work::new(self, &gathered, &plan, &book, &progress, ctx).run().await?;
-        self.remember(gathered, plan, &book, records, &calm(ctx)).await
-    }
-
-    /// Tells the record manager and the ledger. The records come first: what
-    /// they miss is only written again, what the ledger misses is taken out.
-    async fn remember(
-        &self,
-        gathered: Gathered,
-        plan: Plan,
-        book: &Book,
-        records: Option<Records<'_>>,
-        ctx: &TurnCtx,
-    ) -> Result<UpsertReport, NodeError> {
-        let mut total_keys = gathered.ids.len();
-        if let Some(records) = &records {
-            let sources = plan.sources.into_iter();
-            let keys: Vec<_> = gathered.ids.iter().copied().zip(sources).collect();
-            records.note(&keys, ctx).await?;
-            records.forget(&plan.stale, ctx).await?;
-            total_keys = records.all(ctx).await?.len();
-        }
-        book.settle(plan.entries).await?;
-        if !plan.to_write.is_empty() {
-            book.note_embeddings(&self.embeddings.identity()).await?;
-        }
-        let n_documents = gathered.documents.len();
-        // Flowise knows no other count and so shows all; a record manager tells them apart.
-        let added = if records.is_some() {
-            let mut documents: Vec<_> = gathered.documents.into_iter().map(Some).collect();
-            plan.to_write.iter().filter_map(|at| documents[*at].take()).collect()
-        } else {
-            gathered.documents
+        let work = Work::new(self, &gathered, &plan, &book, &progress, ctx);
+        work.run(records.as_ref()).await?;
+        // Counted when all is done: an answer without it would be no reason to begin again.
+        let total_keys = match &records {
+            Some(records) => records.all(&calm(ctx)).await?.len(),
+            None => gathered.ids.len(),
         };
-        Ok(UpsertReport {
-            num_added: plan.n_added,
-            num_updated: plan.n_updated,
-            num_skipped: n_documents - plan.to_write.len(),
-            num_deleted: plan.stale.len(),
-            total_keys,
-            has_records: records.is_some(),
-            added,
-            failures: gathered.failures,
-        })
+        Ok(report(gathered, &plan, records.is_some(), total_keys))
+    }
+}
+
+fn report(gathered: Gathered, plan: &Plan, has_records: bool, total_keys: usize) -> UpsertReport {
+    let n_documents = gathered.documents.len();
+    // Flowise knows no other count and so shows all; a record manager tells them apart.
+    let added = if has_records {
+        let mut documents: Vec<_> = gathered.documents.into_iter().map(Some).collect();
+        plan.to_write.iter().filter_map(|at| documents[*at].take()).collect()
+    } else {
+        gathered.documents
+    };
+    UpsertReport {
+        num_added: plan.n_added,
+        num_updated: plan.n_updated,
+        num_skipped: n_documents - plan.to_write.len(),
+        num_deleted: plan.stale.len(),
+        total_keys,
+        has_records,
+        added,
+        failures: gathered.failures,
     }
 }
 

@@ -4,7 +4,8 @@
 //! - `frames`, `lines`, `sse`, `eventstream`: lines of JSON, server-sent events and
 //!   AWS's binary events out of byte chunks
 //! - `calls`: tool calls out of fragments; `json`: text that is not copied
-//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings
+//! - `uri`: names in a path; `sigv4`: signatures of AWS; `vectors`: replies of embeddings;
+//!   `parse`: large replies off the arbiter
 //! - `rest`: JSON questions of a database's HTTP API; `postgres`: connections to PostgreSQL
 //! - `openai`, `anthropic`, `ollama`, `gemini`, `bedrock`: bodies and replies
 //!
@@ -17,6 +18,7 @@ pub(crate) mod eventstream;
 pub(crate) mod frames;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod parse;
 pub(crate) mod postgres;
 pub(crate) mod rest;
 pub(crate) mod sigv4;
@@ -105,6 +107,7 @@ pub const PROVIDERS: &[&str] = &[
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where a node's model is, and the key for it.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     /// One of [`PROVIDERS`].
     pub(crate) provider: &'static str,
@@ -118,6 +121,7 @@ pub(crate) struct Endpoint {
 }
 
 /// The key of a node.
+#[derive(Clone)]
 pub(crate) enum Key {
     /// Stored for this node: it goes wherever the node points.
     Given(String),

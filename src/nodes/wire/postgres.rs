@@ -12,7 +12,6 @@ use std::time::Duration;
 
 pub(crate) use address::Variables;
 pub(crate) use pool::Lease;
-pub(crate) use refusal::Refusal;
 pub(crate) use tokio_postgres::Row;
 pub(crate) use tokio_postgres::types::{ToSql, Type};
 

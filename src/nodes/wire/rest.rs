@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::NodeError;
 use crate::wire::http::Call;
+use crate::wire::parse::parse;
 
 /// A database's API, entered.
 pub(crate) struct Rest<'a> {
@@ -24,7 +25,10 @@ impl Rest<'_> {
     /// # Errors
     /// Those of [`Call::send`]; [`NodeError::UpstreamBroken`] for an answer of
     /// another form.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
+    pub(crate) async fn get<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+    ) -> Result<T, NodeError> {
         self.ask(Method::GET, path, None).await
     }
 
@@ -32,7 +36,7 @@ impl Rest<'_> {
     ///
     /// # Errors
     /// As of [`Self::get`].
-    pub(crate) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned + Send + 'static>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -44,7 +48,7 @@ impl Rest<'_> {
     ///
     /// # Errors
     /// As of [`Self::get`].
-    pub(crate) async fn put<T: DeserializeOwned>(
+    pub(crate) async fn put<T: DeserializeOwned + Send + 'static>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -57,7 +61,7 @@ impl Rest<'_> {
         Ok(body.map_err(|_| self.call.broken("cannot be asked that: it is no JSON"))?.into())
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn ask<T: DeserializeOwned + Send + 'static>(
         &self,
         method: Method,
         path: &str,
@@ -72,8 +76,8 @@ impl Rest<'_> {
             }
         });
         let bytes = reply.await?.whole().await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|_| self.call.broken("sent an answer that could not be read"))
+        let answer = parse(bytes).await;
+        answer.ok_or_else(|| self.call.broken("sent an answer that could not be read"))
     }
 }
 

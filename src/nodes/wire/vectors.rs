@@ -3,13 +3,12 @@
 use serde::de::DeserializeOwned;
 
 use super::http::Reply;
+use super::parse::parse;
 use crate::error::NodeError;
 use crate::retrieval::check_vectors;
 
 /// The largest reply in MiB: 512 vectors of 3,072 numbers are 35 MiB of JSON.
 pub(crate) const MAX_MIB: usize = 128;
-/// A body of this many bytes is parsed within a millisecond.
-const SMALL: usize = 256 << 10;
 
 /// A list of vectors somewhere in a provider's JSON.
 pub(crate) trait Vectors: DeserializeOwned + Send + 'static {
@@ -28,12 +27,9 @@ pub(crate) async fn read<T: Vectors>(
 ) -> Result<Vec<Vec<f32>>, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
-    let vectors = match body.len() {
-        0..=SMALL => parse::<T>(&body),
-        _ => tokio::task::spawn_blocking(move || parse::<T>(&body)).await.ok().flatten(),
-    };
-    let vectors = vectors.ok_or_else(|| call.broken("sent something else than vectors"))?;
-    check_vectors(call.provider, n_texts, vectors)
+    let found = parse::<T>(body).await;
+    let found = found.ok_or_else(|| call.broken("sent something else than vectors"))?;
+    check_vectors(call.provider, n_texts, found.into_vectors())
 }
 
 /// The one vector of a question.
@@ -45,8 +41,4 @@ pub(crate) fn only(provider: &str, mut vectors: Vec<Vec<f32>>) -> Result<Vec<f32
         provider: provider.to_owned(),
         problem: "sent no vector".to_owned(),
     })
-}
-
-fn parse<T: Vectors>(body: &[u8]) -> Option<Vec<Vec<f32>>> {
-    serde_json::from_slice(body).ok().map(T::into_vectors)
 }

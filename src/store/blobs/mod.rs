@@ -270,8 +270,5 @@ impl Drop for StagedBlob {
 }
 
 fn write_error(error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
-        _ => StoreError::Io { doing: "writing an upload", source: error },
-    }
+    StoreError::write("writing an upload")(error)
 }

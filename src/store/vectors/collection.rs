@@ -56,6 +56,11 @@ impl Collection {
         self.now.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
+    /// About the memory that it takes.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.snapshot().segments.iter().map(|live| live.segment.n_bytes()).sum()
+    }
+
     pub(super) fn segment_writer(&self, n_dimensions: usize) -> Result<SegmentWriter, StoreError> {
         self.refuse_when_gone()?;
         if !self.folder.is_dir() {

@@ -59,13 +59,10 @@ fn need_room(folder: &Path, n_bytes: u64) -> Result<(), StoreError> {
 
 /// A failed write or sync.
 fn write_error(source: std::io::Error) -> StoreError {
-    match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
-        _ => StoreError::Io { doing: "writing vectors", source },
-    }
+    StoreError::write("writing vectors")(source)
 }
 
 /// Makes lasting what was made or renamed in a folder.
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(write_error)
+    super::lock::sync_folder(folder).map_err(write_error)
 }

@@ -13,6 +13,10 @@ static SEARCHERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(available_parallelism().map_or(2, |n| n.get().max(2))))
 });
 
+/// Reading the words of a large segment takes long: apart from the searches,
+/// which would all wait for it.
+static READER: Semaphore = Semaphore::const_new(1);
+
 /// Graphs take a minute of one processor each.
 static BUILDER: Semaphore = Semaphore::const_new(1);
 
@@ -31,6 +35,20 @@ pub(super) async fn search<T: Send + 'static>(
     blocking(job).await
 }
 
+/// Reads the words that a snapshot lacks.
+pub(super) async fn words(snapshot: &Arc<Snapshot>) -> Result<(), NodeError> {
+    if snapshot.has_words() {
+        return Ok(());
+    }
+    let permit = READER.acquire().await.map_err(|_| NodeError::Cancelled)?;
+    let snapshot = Arc::clone(snapshot);
+    let read = move || {
+        let _permit = permit;
+        snapshot.read_words()
+    };
+    blocking(read).await
+}
+
 /// Builds a graph for a segment that is searched often; one at a time. It ends
 /// early when nobody has the segment any more.
 pub(super) fn tend(snapshot: &Snapshot) {
@@ -41,8 +59,11 @@ pub(super) fn tend(snapshot: &Snapshot) {
     let segment = Arc::clone(&live.segment);
     let build = move || {
         let _permit = permit;
-        let is_used = segment.build_graph(|| Arc::strong_count(&segment) > 1);
-        tracing::info!(is_used, n_rows = segment.n_rows(), "a graph of vectors was built");
+        let n_rows = segment.n_rows();
+        match segment.build_graph(|| Arc::strong_count(&segment) > 1) {
+            true => tracing::info!(n_rows, "a graph of vectors was built"),
+            false => tracing::info!(n_rows, "a graph of vectors was given up; searches stay exact"),
+        }
     };
     if let Err(error) = std::thread::Builder::new().name("vector-graph".to_owned()).spawn(build) {
         tracing::warn!("searches stay exact, since no thread could be started: {error}");
@@ -59,4 +80,11 @@ pub(super) async fn blocking<T: Send + 'static>(
         let message = "the vectors could not be worked on; look at the server's log";
         Err(NodeError::Store(Fault::new(ErrorCode::Internal, message)))
     })
+}
+
+/// All searchers, as if each had a search.
+#[cfg(test)]
+pub(super) async fn all_busy() -> tokio::sync::OwnedSemaphorePermit {
+    let n = available_parallelism().map_or(2, |n| n.get().max(2)) as u32;
+    SEARCHERS.clone().acquire_many_owned(n).await.unwrap()
 }

@@ -22,6 +22,8 @@ use crate::store::error::StoreError;
 
 /// Collections that stay in memory when nobody uses them.
 const MAX_OPEN: usize = 32;
+/// About their bytes; one that is larger stays alone.
+const MAX_OPEN_BYTES: usize = 1 << 30;
 /// Names that are remembered before those that are not open are forgotten.
 const MAX_SLOTS: usize = 1_024;
 
@@ -32,6 +34,7 @@ pub struct Shelf(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     max_open: usize,
+    max_bytes: usize,
     slots: Mutex<HashMap<String, Slot>>,
     /// The latest used last.
     recent: Mutex<VecDeque<Arc<Collection>>>,
@@ -44,32 +47,37 @@ type Slot = Arc<AsyncMutex<Weak<Collection>>>;
 impl Shelf {
     /// The collections of a data folder; nothing is read yet.
     pub fn new(data_dir: &Path) -> Self {
-        Self::bounded(data_dir, MAX_OPEN)
+        Self::bounded(data_dir, MAX_OPEN, MAX_OPEN_BYTES)
     }
 
-    /// With at most `max_open` collections in memory that nobody uses.
-    pub(super) fn bounded(data_dir: &Path, max_open: usize) -> Self {
+    /// With at most `max_open` collections in memory that nobody uses, of about
+    /// so many bytes together.
+    pub(super) fn bounded(data_dir: &Path, max_open: usize, max_bytes: usize) -> Self {
         let (slots, recent) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { root: data_dir.join(FOLDER), max_open, slots, recent }))
+        let root = data_dir.join(FOLDER);
+        Self(Arc::new(Inner { root, max_open, max_bytes, slots, recent }))
     }
 
     async fn collection(&self, name: &str) -> Result<Arc<Collection>, NodeError> {
         let hash = hash(name);
-        let slot = self.0.slot(&hash);
-        let mut open = slot.lock().await;
-        let collection = match open.upgrade() {
-            Some(collection) => collection,
-            None => {
-                let (folder, shown) = (self.0.root.join(&hash), format!("{FOLDER}/{hash}"));
-                let name = name.to_owned();
-                let read = move || Ok(Arc::new(Collection::open(folder, shown, &name)?));
-                pool::blocking(read).await?
-            }
+        let mut open = self.0.slot(&hash).lock_owned().await;
+        if let Some(collection) = open.upgrade() {
+            drop(open);
+            self.0.used(&collection);
+            return Ok(collection);
+        }
+        let (shelf, name) = (self.0.clone(), name.to_owned());
+        let read = move || {
+            let (folder, shown) = (shelf.root.join(&hash), format!("{FOLDER}/{hash}"));
+            let collection = Arc::new(Collection::open(folder, shown, &name)?);
+            *open = Arc::downgrade(&collection);
+            shelf.used(&collection);
+            // It came along with the work: who leaves lets no second reader in,
+            // whose upserts this one would sweep away.
+            drop(open);
+            Ok(collection)
         };
-        *open = Arc::downgrade(&collection);
-        drop(open);
-        self.0.used(&collection);
-        Ok(collection)
+        pool::blocking(read).await
     }
 
     /// Removes the collections whose names begin so; how many there were.
@@ -81,16 +89,18 @@ impl Shelf {
         let is_one = move |name: &str| name.starts_with(&prefix);
         let hashes = pool::blocking(move || Ok(hashes_of(&root, is_one))).await?;
         for hash in &hashes {
-            let slot = self.0.slot(hash);
-            let mut open = slot.lock().await;
+            let mut open = self.0.slot(hash).lock_owned().await;
             let held = std::mem::take(&mut *open).upgrade();
             if let Some(held) = &held {
                 self.0.forget(held);
             }
             let folder = self.0.root.join(hash);
-            let remove = move || match held {
-                Some(collection) => Ok(collection.remove()?),
-                None => Ok(remove_folder(&folder)?),
+            let remove = move || {
+                let _open = open;
+                match held {
+                    Some(collection) => Ok(collection.remove()?),
+                    None => Ok(remove_folder(&folder)?),
+                }
             };
             pool::blocking(remove).await?;
         }
@@ -102,6 +112,19 @@ impl Shelf {
     pub(in crate::store) fn sweep(&self, is_gone: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let gone = hashes_of(&self.0.root, is_gone);
         gone.iter().try_for_each(|hash| remove_folder(&self.0.root.join(hash)))
+    }
+}
+
+#[cfg(test)]
+impl Shelf {
+    /// Whether a collection is in memory, once nobody opens it any more.
+    pub(super) async fn holds(&self, name: &str) -> bool {
+        self.0.slot(&hash(name)).lock().await.strong_count() > 0
+    }
+
+    /// What a search would see now.
+    pub(super) async fn snapshot(&self, name: &str) -> Arc<parlor_nodes::vector_index::Snapshot> {
+        self.collection(name).await.unwrap().snapshot()
     }
 }
 
@@ -137,13 +160,19 @@ impl Inner {
         slots.entry(hash.to_owned()).or_default().clone()
     }
 
-    /// Notes that a collection was used, and lets go of the one that was not
+    /// Notes that a collection was used, and lets go of those that were not
     /// for the longest time.
     fn used(&self, collection: &Arc<Collection>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.retain(|other| !Arc::ptr_eq(other, collection));
         recent.push_back(collection.clone());
-        let left = if recent.len() > self.max_open { recent.pop_front() } else { None };
+        let mut n_bytes: usize = recent.iter().map(|open| open.n_bytes()).sum();
+        let mut left = Vec::new();
+        while recent.len() > self.max_open || n_bytes > self.max_bytes && recent.len() > 1 {
+            let Some(oldest) = recent.pop_front() else { break };
+            n_bytes = n_bytes.saturating_sub(oldest.n_bytes());
+            left.push(oldest);
+        }
         drop(recent);
         // A large one takes a moment to free: not under the lock.
         drop(left);

@@ -22,8 +22,9 @@ const MAX_DIMENSIONS: usize = 65_536;
 pub(super) struct Handle(pub(super) Arc<Collection>);
 
 impl EmbeddedIndex for Handle {
-    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid> {
-        self.0.snapshot().known(ids)
+    fn known<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>> {
+        let (snapshot, ids) = (self.0.snapshot(), ids.to_vec());
+        pool::blocking(move || Ok(snapshot.known(&ids))).boxed()
     }
 
     fn writer(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
@@ -46,8 +47,16 @@ impl EmbeddedIndex for Handle {
         pool::blocking(move || collection.commit(None, &ids)).boxed()
     }
 
-    fn matching(&self, filter: &Value, most: usize) -> Result<Vec<Uuid>, NodeError> {
-        Ok(self.0.snapshot().matching(&Filter::parse(filter)?, most))
+    fn matching<'a>(
+        &'a self,
+        filter: &'a Value,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        async move {
+            let (snapshot, filter) = (self.0.snapshot(), Filter::parse(filter)?);
+            pool::blocking(move || Ok(snapshot.matching(&filter, most))).await
+        }
+        .boxed()
     }
 
     fn query<'a>(
@@ -58,6 +67,9 @@ impl EmbeddedIndex for Handle {
             let search = Search::new(query)?;
             let snapshot = self.0.snapshot();
             fits(&snapshot, search.n_dimensions())?;
+            if search.needs_words() {
+                pool::words(&snapshot).await?;
+            }
             let wants_two = snapshot.is_worth_splitting();
             pool::tend(&snapshot);
             pool::search(wants_two, move |has_two| snapshot.search(&search, has_two)).await

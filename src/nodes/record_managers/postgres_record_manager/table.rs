@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::wire::postgres::{Lease, Parameter, Refusal, Row, Server, Type, quoted};
+use crate::retrieval::{RecordManager, RecordPolicy};
+use crate::wire::postgres::{Lease, Parameter, Row, Server, Type, quoted};
 
 /// Keys of one statement.
 const MOST_KEYS: usize = 1_000;
@@ -17,17 +20,65 @@ pub(super) struct Records {
     pub(super) server: Server,
     /// Its name, without quotes.
     pub(super) table: String,
+    pub(super) policy: RecordPolicy,
+}
+
+impl RecordManager for Records {
+    fn policy(&self) -> &RecordPolicy {
+        &self.policy
+    }
+
+    fn now<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {
+        self.read_clock(ctx).boxed()
+    }
+
+    fn exist<'a>(
+        &'a self,
+        namespace: &'a str,
+        keys: &'a [Uuid],
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<bool>, NodeError>> {
+        self.look(namespace, keys, ctx).boxed()
+    }
+
+    fn update<'a>(
+        &'a self,
+        namespace: &'a str,
+        keys: &'a [(Uuid, Option<String>)],
+        seen_at: f64,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        self.write(namespace, keys, seen_at, ctx).boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        namespace: &'a str,
+        sources: Option<&'a [String]>,
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        self.read(namespace, sources, ctx).boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        namespace: &'a str,
+        keys: &'a [Uuid],
+        ctx: &'a TurnCtx,
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
+        self.forget(namespace, keys, ctx).boxed()
+    }
 }
 
 impl Records {
-    pub(super) async fn now(&self, ctx: &TurnCtx) -> Result<f64, NodeError> {
+    async fn read_clock(&self, ctx: &TurnCtx) -> Result<f64, NodeError> {
         let statement = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::float8";
         let rows = self.server.lease(ctx).await?.query(statement, &[], ctx).await?;
         let seconds = rows.first().and_then(|row| row.try_get::<_, f64>(0).ok());
         seconds.ok_or_else(|| crate::wire::postgres::broken("did not tell the time"))
     }
 
-    pub(super) async fn exist(
+    async fn look(
         &self,
         namespace: &str,
         keys: &[Uuid],
@@ -41,12 +92,14 @@ impl Records {
         for keys in keys.chunks(MOST_KEYS) {
             let keys = texts(keys);
             let parameters: [Parameter; 2] = [(&namespace, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
-            known.extend(self.rows(&statement, &parameters, ctx).await?.iter().filter_map(key));
+            known.extend(
+                self.server.rows(&statement, &parameters, ctx).await?.iter().filter_map(key),
+            );
         }
         Ok(keys.iter().map(|key| known.contains(key)).collect())
     }
 
-    pub(super) async fn update(
+    async fn write(
         &self,
         namespace: &str,
         keys: &[(Uuid, Option<String>)],
@@ -83,54 +136,30 @@ impl Records {
         Ok(())
     }
 
-    pub(super) async fn list(
+    async fn read(
         &self,
         namespace: &str,
-        before: Option<f64>,
         sources: Option<&[String]>,
         ctx: &TurnCtx,
     ) -> Result<Vec<Uuid>, NodeError> {
         let mut statement = format!("SELECT key FROM {} WHERE namespace = $1", quoted(&self.table));
         let mut parameters: Vec<Parameter> = vec![(&namespace, Type::TEXT)];
-        if let Some(before) = &before {
-            parameters.push((before, Type::FLOAT8));
-            statement.push_str(&format!(" AND updated_at < ${}", parameters.len()));
-        }
         if let Some(sources) = &sources {
             parameters.push((sources, Type::TEXT_ARRAY));
-            statement.push_str(&format!(" AND group_id = ANY(${})", parameters.len()));
+            statement.push_str(" AND group_id = ANY($2)");
         }
-        Ok(self.rows(&statement, &parameters, ctx).await?.iter().filter_map(key).collect())
+        Ok(self.server.rows(&statement, &parameters, ctx).await?.iter().filter_map(key).collect())
     }
 
-    pub(super) async fn delete(
-        &self,
-        namespace: &str,
-        keys: &[Uuid],
-        ctx: &TurnCtx,
-    ) -> Result<(), NodeError> {
+    async fn forget(&self, namespace: &str, keys: &[Uuid], ctx: &TurnCtx) -> Result<(), NodeError> {
         let statement =
             format!("DELETE FROM {} WHERE namespace = $1 AND key = ANY($2)", quoted(&self.table));
         for keys in keys.chunks(MOST_KEYS) {
             let keys = texts(keys);
             let parameters: [Parameter; 2] = [(&namespace, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
-            self.rows(&statement, &parameters, ctx).await?;
+            self.server.rows(&statement, &parameters, ctx).await?;
         }
         Ok(())
-    }
-
-    /// The rows of a statement; none where the table is not there.
-    async fn rows(
-        &self,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-        ctx: &TurnCtx,
-    ) -> Result<Vec<Row>, NodeError> {
-        let mut lease = self.server.lease(ctx).await?;
-        match lease.query(statement, parameters, ctx).await {
-            Err(refusal) if refusal.is_missing_table() => Ok(Vec::new()),
-            rows => rows.map_err(Refusal::into),
-        }
     }
 
     /// Flowise's table and its indexes, names included. Nothing is asked to be

@@ -1,5 +1,5 @@
 //! The table's statements. Its name stands in them as it is, because
-//! `Settings` lets plain identifiers through only; columns and their meaning
+//! the node lets plain identifiers through only; columns and their meaning
 //! are LangChain's (Flowise 2.2.8, `SQLiteRecordManager`), times in seconds.
 
 use std::path::Path;
@@ -75,24 +75,21 @@ pub(super) fn update(
     change.commit()
 }
 
-/// Keys of these sources, or of all, seen before a time or at any.
+/// Keys of these sources, or of all.
 pub(super) fn list(
     connection: &Connection,
     table: &str,
     namespace: &str,
-    before: Option<f64>,
     sources: Option<&[String]>,
 ) -> Result<Vec<Uuid>> {
-    let all = format!(
-        "SELECT key FROM \"{table}\" WHERE namespace = ?1 AND (?2 IS NULL OR updated_at < ?2)"
-    );
+    let all = format!("SELECT key FROM \"{table}\" WHERE namespace = ?1");
     let Some(sources) = sources else {
-        return keys(connection, &all, params![namespace, before]);
+        return keys(connection, &all, params![namespace]);
     };
-    let of_source = format!("{all} AND group_id = ?3");
+    let of_source = format!("{all} AND group_id = ?2");
     let mut found = Vec::new();
     for source in sources {
-        found.extend(keys(connection, &of_source, params![namespace, before, source])?);
+        found.extend(keys(connection, &of_source, params![namespace, source])?);
     }
     Ok(found)
 }

@@ -35,6 +35,8 @@ pub(crate) struct IndexFaults {
     pub(crate) put: Option<usize>,
     /// The commit, before it does anything.
     pub(crate) commit: bool,
+    /// The commit, when it has taken out half of what is stale.
+    pub(crate) half_commit: bool,
     /// Every deletion.
     pub(crate) delete: bool,
 }
@@ -44,6 +46,10 @@ impl FakeIndex {
         let index = Self::default();
         index.0.lock().unwrap().is_atomic = true;
         index
+    }
+
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.0.lock().unwrap().is_atomic
     }
 
     pub(crate) fn failing(&self, faults: IndexFaults) {
@@ -120,13 +126,13 @@ impl VectorIndex for FakeIndex {
         &'a self,
         ids: &'a [Uuid],
         ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<u64, NodeError>> {
+    ) -> BoxFuture<'a, Result<(), NodeError>> {
         let mut state = self.0.lock().unwrap();
         if state.faults.delete || ctx.cancel.is_cancelled() {
             return ready(Err(fault("delete"))).boxed();
         }
-        let n_taken = ids.iter().filter(|id| state.chunks.remove(id).is_some()).count();
-        ready(Ok(n_taken as u64)).boxed()
+        ids.iter().for_each(|id| _ = state.chunks.remove(id));
+        ready(Ok(())).boxed()
     }
 
     fn matching<'a>(
@@ -208,9 +214,11 @@ impl IndexWriter for FakeWriter {
             return ready(Err(fault("commit"))).boxed();
         }
         state.chunks.extend(self.pending.into_iter().map(|chunk| (chunk.id, chunk)));
-        for id in stale {
-            state.chunks.remove(&id);
+        let fails = state.faults.half_commit;
+        let n_taken = if fails { stale.len() / 2 } else { stale.len() };
+        for id in &stale[..n_taken] {
+            state.chunks.remove(id);
         }
-        ready(Ok(())).boxed()
+        ready(if fails { Err(fault("half of the commit")) } else { Ok(()) }).boxed()
     }
 }

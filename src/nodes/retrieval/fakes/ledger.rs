@@ -7,9 +7,10 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use uuid::Uuid;
 
+use super::fault;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::retrieval::{Cleanup, LedgerEntry, Origin, RecordManager, UpsertLedger};
+use crate::retrieval::{Cleanup, LedgerEntry, Origin, RecordManager, RecordPolicy, UpsertLedger};
 
 /// A ledger in memory.
 #[derive(Default)]
@@ -19,9 +20,15 @@ pub(crate) struct FakeLedger(Mutex<LedgerState>);
 struct LedgerState {
     entries: BTreeMap<(String, Origin), Vec<Uuid>>,
     announced: BTreeMap<String, Vec<Uuid>>,
+    fails: bool,
 }
 
 impl FakeLedger {
+    /// From now on nothing can be settled, or it can again.
+    pub(crate) fn failing(&self, fails: bool) {
+        self.0.lock().unwrap().fails = fails;
+    }
+
     /// All that is announced and not settled.
     pub(crate) fn n_announced(&self) -> usize {
         self.0.lock().unwrap().announced.values().map(Vec::len).sum()
@@ -80,6 +87,9 @@ impl UpsertLedger for FakeLedger {
         entries: Vec<LedgerEntry>,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
         let mut state = self.0.lock().unwrap();
+        if state.fails {
+            return ready(Err(fault("settle"))).boxed();
+        }
         state.announced.remove(identity);
         for LedgerEntry { origin, chunks } in entries {
             let key = (identity.to_owned(), origin);
@@ -92,16 +102,31 @@ impl UpsertLedger for FakeLedger {
     }
 }
 
+/// What goes wrong in a record manager.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct RecordFaults {
+    pub(crate) update: bool,
+    pub(crate) delete: bool,
+}
+
 /// A record manager in memory.
 pub(crate) struct FakeRecords {
-    pub(crate) cleanup: Cleanup,
+    policy: RecordPolicy,
+    faults: Mutex<RecordFaults>,
     rows: Mutex<BTreeMap<(String, Uuid), Option<String>>>,
 }
 
 impl FakeRecords {
     /// An empty one.
     pub(crate) fn with(cleanup: Cleanup) -> Self {
-        Self { cleanup, rows: Mutex::default() }
+        let (namespace, source_id_key) = (Some("shop".to_owned()), "source".to_owned());
+        let policy = RecordPolicy { namespace, cleanup, source_id_key };
+        Self { policy, faults: Mutex::default(), rows: Mutex::default() }
+    }
+
+    /// From now on these fail.
+    pub(crate) fn failing(&self, faults: RecordFaults) {
+        *self.faults.lock().unwrap() = faults;
     }
 
     /// The namespaces that have keys.
@@ -114,16 +139,8 @@ impl FakeRecords {
 }
 
 impl RecordManager for FakeRecords {
-    fn cleanup(&self) -> Cleanup {
-        self.cleanup
-    }
-
-    fn source_id_key(&self) -> &str {
-        "source"
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        Some("shop")
+    fn policy(&self) -> &RecordPolicy {
+        &self.policy
     }
 
     fn now<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<f64, NodeError>> {
@@ -148,6 +165,9 @@ impl RecordManager for FakeRecords {
         _seen_at: f64,
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
+        if self.faults.lock().unwrap().update {
+            return ready(Err(fault("update"))).boxed();
+        }
         let mut rows = self.rows.lock().unwrap();
         for (key, source) in keys {
             rows.insert((namespace.to_owned(), *key), source.clone());
@@ -158,7 +178,6 @@ impl RecordManager for FakeRecords {
     fn list<'a>(
         &'a self,
         namespace: &'a str,
-        _before: Option<f64>,
         sources: Option<&'a [String]>,
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
@@ -178,6 +197,9 @@ impl RecordManager for FakeRecords {
         keys: &'a [Uuid],
         _ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
+        if self.faults.lock().unwrap().delete {
+            return ready(Err(fault("forget"))).boxed();
+        }
         let mut rows = self.rows.lock().unwrap();
         for key in keys {
             rows.remove(&(namespace.to_owned(), *key));

@@ -11,7 +11,7 @@ use super::{Chroma, metadata};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Document, Hit, VectorQuery};
-use crate::vector_stores::remote::{by_vector_only, explained, id, object, wrong_dimension};
+use crate::vector_stores::remote::{by_vector_only, explained, id, object, same_dimension};
 use crate::wire::rest::Rest;
 
 const MOST_IDS: usize = 1_000;
@@ -98,13 +98,10 @@ pub(super) async fn nearest(
     }
     let rest = index.rest(ctx)?;
     let Some(collection) = Collection::find(index, &rest).await? else { return Ok(Vec::new()) };
-    match collection.dimension {
-        None => return Ok(Vec::new()),
-        Some(there) if there != query.vector.len() => {
-            return Err(wrong_dimension(&index.title, there, query.vector.len()));
-        }
-        Some(_) => {}
+    if collection.dimension.is_none() {
+        return Ok(Vec::new());
     }
+    same_dimension(&index.title, collection.dimension, query.vector.len())?;
     let found = rest.post(&collection.path("query"), &body).await;
     let found = found.map_err(|error| explained(error, &index.title, query.vector.len()))?;
     Ok(hits(found, &collection))

@@ -7,13 +7,11 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::collection::Collection;
-use super::{Chroma, metadata, search};
+use super::{Chroma, metadata};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
-use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
-use crate::wire::DEFAULT_TIMEOUT;
-use crate::wire::http::Call;
+use crate::vector_stores::remote::{last_of_each, n_bytes, same_dimension};
 use crate::wire::rest::{Rest, batches};
 
 /// Chunks of one call, and about its bytes: servers take some thousand chunks
@@ -36,27 +34,16 @@ pub(super) async fn open(
 ) -> Result<Box<dyn IndexWriter>, NodeError> {
     let rest = index.rest(ctx)?;
     let collection = Collection::ensure(index, &rest).await?;
-    match collection.dimension {
-        Some(there) if there != n_dimensions => {
-            Err(wrong_dimension(&index.title, there, n_dimensions))
-        }
-        _ => Ok(Box::new(Upsert {
-            collection,
-            base: rest.base,
-            headers: rest.headers,
-            secrets: index.secrets.clone(),
-        })),
-    }
+    same_dimension(&index.title, collection.dimension, n_dimensions)?;
+    Ok(Box::new(Upsert { index: index.clone(), collection }))
 }
 
-pub(super) async fn delete(index: &Chroma, ids: &[Uuid], ctx: &TurnCtx) -> Result<u64, NodeError> {
+pub(super) async fn delete(index: &Chroma, ids: &[Uuid], ctx: &TurnCtx) -> Result<(), NodeError> {
     let rest = index.rest(ctx)?;
-    let Some(collection) = Collection::find(index, &rest).await? else { return Ok(0) };
-    // The server does not say how many it took.
-    let there = search::known_in(&collection, ids, &rest).await?;
-    let there: Vec<_> = there.into_iter().collect();
-    take_out(&collection, &there, &rest).await?;
-    Ok(there.len() as u64)
+    match Collection::find(index, &rest).await? {
+        Some(collection) => take_out(&collection, ids, &rest).await,
+        None => Ok(()),
+    }
 }
 
 async fn take_out(collection: &Collection, ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
@@ -67,20 +54,8 @@ async fn take_out(collection: &Collection, ids: &[Uuid], rest: &Rest<'_>) -> Res
 }
 
 struct Upsert {
+    index: Chroma,
     collection: Collection,
-    base: String,
-    headers: reqwest::header::HeaderMap,
-    secrets: Vec<String>,
-}
-
-impl Upsert {
-    fn rest<'a>(&'a self, ctx: &'a TurnCtx) -> Rest<'a> {
-        Rest {
-            call: Call::new("Chroma", ctx, DEFAULT_TIMEOUT, &self.secrets),
-            base: self.base.clone(),
-            headers: self.headers.clone(),
-        }
-    }
 }
 
 impl IndexWriter for Upsert {
@@ -94,7 +69,7 @@ impl IndexWriter for Upsert {
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move {
-            let rest = self.rest(ctx);
+            let rest = self.index.rest(ctx)?;
             for batch in batches(last_of_each(chunks), MOST_CHUNKS, MOST_BYTES, n_bytes) {
                 let _: Value = rest.post(&self.collection.path("upsert"), &records(batch)).await?;
             }
@@ -108,7 +83,7 @@ impl IndexWriter for Upsert {
         stale: Vec<Uuid>,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
-        async move { take_out(&self.collection, &stale, &self.rest(ctx)).await }.boxed()
+        async move { take_out(&self.collection, &stale, &self.index.rest(ctx)?).await }.boxed()
     }
 }
 

@@ -6,50 +6,19 @@ use futures::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::ctx::{Services, TurnCtx};
+use crate::ctx::Services;
 use crate::error::NodeError;
 use crate::inputs::InputValue;
 use crate::instance::Instance;
-use crate::retrieval::{
-    EmbeddedIndex, Embeddings, Hit, IndexShelf, IndexWriter, VectorIndex, VectorQuery,
-};
+use crate::retrieval::fakes::FakeEmbeddings;
+use crate::retrieval::{EmbeddedIndex, Hit, IndexShelf, IndexWriter, VectorIndex, VectorQuery};
 use crate::spec::NodeSpec;
 use crate::test_support::{TestTurn, build, build_error, node, source};
 use crate::vector_stores::VectorStore;
 
-/// Embeddings that are asked for their identity only.
-pub(in crate::vector_stores) struct FakeEmbeddings(&'static str);
-
-impl FakeEmbeddings {
-    pub(in crate::vector_stores) fn of(identity: &'static str) -> Instance {
-        Instance::Embeddings(Arc::new(Self(identity)))
-    }
-}
-
-impl Embeddings for FakeEmbeddings {
-    fn identity(&self) -> String {
-        self.0.to_owned()
-    }
-
-    fn batch_size(&self) -> usize {
-        1
-    }
-
-    fn embed<'a>(
-        &'a self,
-        texts: &'a [&'a str],
-        _ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, NodeError>> {
-        ready(Ok(texts.iter().map(|_| vec![1.0]).collect())).boxed()
-    }
-
-    fn embed_query<'a>(
-        &'a self,
-        _text: &'a str,
-        _ctx: &'a TurnCtx,
-    ) -> BoxFuture<'a, Result<Vec<f32>, NodeError>> {
-        ready(Ok(vec![1.0])).boxed()
-    }
+/// Embeddings of this identity.
+pub(in crate::vector_stores) fn embeddings(identity: &str) -> Instance {
+    Instance::Embeddings(FakeEmbeddings::of_model(identity, 1))
 }
 
 pub(in crate::vector_stores) fn store<const N: usize>(
@@ -89,8 +58,8 @@ impl IndexShelf for Refusing {
 }
 
 impl EmbeddedIndex for Refused {
-    fn known(&self, ids: &[Uuid]) -> HashSet<Uuid> {
-        ids.iter().copied().collect()
+    fn known<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<HashSet<Uuid>, NodeError>> {
+        ready(Ok(ids.iter().copied().collect())).boxed()
     }
 
     fn writer(&self, _n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
@@ -101,8 +70,12 @@ impl EmbeddedIndex for Refused {
         ready(Ok(ids.len() as u64)).boxed()
     }
 
-    fn matching(&self, _filter: &Value, _most: usize) -> Result<Vec<Uuid>, NodeError> {
-        Err(refused())
+    fn matching<'a>(
+        &'a self,
+        _filter: &'a Value,
+        _most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, NodeError>> {
+        ready(Err(refused())).boxed()
     }
 
     fn query<'a>(
@@ -134,13 +107,13 @@ async fn an_embedded_collection_is_opened_by_its_name_and_errors_name_the_node()
     let shelf = Arc::new(Refusing::default());
     let mut turn = TestTurn::asking("").ctx();
     turn.services = Arc::new(WithShelf(shelf.clone()));
-    let values = [("embeddings", node(FakeEmbeddings::of("m1"))), ("basePath", source("docs"))];
+    let values = [("embeddings", node(embeddings("m1"))), ("basePath", source("docs"))];
     let store = store(&crate::vector_stores::faiss::SPEC, values);
     let index: &dyn VectorIndex = store.index.as_ref();
     let id = Uuid::from_u128(1);
 
     assert_eq!(index.known(&[id], &turn).await.unwrap(), [id].into());
-    assert_eq!(index.delete(&[id], &turn).await.unwrap(), 1);
+    index.delete(&[id], &turn).await.unwrap();
     let errors = [
         index.writer(1, &turn).await.err().unwrap(),
         index.matching(&json!({}), 1, &turn).await.unwrap_err(),

@@ -78,6 +78,13 @@ pub(super) async fn matching(
     most: usize,
     ctx: &TurnCtx,
 ) -> Result<Vec<Uuid>, NodeError> {
+    if filter.get("namespace").is_some() {
+        return Err(NodeError::BadRequest(format!(
+            "a filter of {} that names a namespace would select chunks of another one than the \
+             node's; leave namespace out",
+            index.title
+        )));
+    }
     let found = index.plane.found(ctx).await?;
     let mut vector = vec![0.0_f32; found.dimension.unwrap_or(1)];
     if let Some(first) = vector.first_mut() {

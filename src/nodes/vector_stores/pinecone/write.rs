@@ -8,13 +8,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::Pinecone;
 use super::plane::{Found, Plane};
-use super::{Pinecone, search};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
 use crate::vector_stores::flat::flatten;
-use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
+use crate::vector_stores::remote::{last_of_each, n_bytes, same_dimension};
 use crate::wire::rest::{batches, if_found};
 
 /// Vectors of one call, and about its bytes: Pinecone takes 2 MB.
@@ -43,31 +43,18 @@ pub(super) async fn open(
     ctx: &TurnCtx,
 ) -> Result<Box<dyn IndexWriter>, NodeError> {
     let found = index.plane.found(ctx).await?;
-    match found.dimension {
-        Some(there) if there != n_dimensions => {
-            Err(wrong_dimension(&index.title, there, n_dimensions))
-        }
-        _ => Ok(Box::new(Upsert {
-            plane: Arc::clone(&index.plane),
-            found,
-            namespace: index.namespace.clone(),
-            text_key: index.text_key.clone(),
-        })),
-    }
+    same_dimension(&index.title, found.dimension, n_dimensions)?;
+    Ok(Box::new(Upsert {
+        plane: Arc::clone(&index.plane),
+        found,
+        namespace: index.namespace.clone(),
+        text_key: index.text_key.clone(),
+    }))
 }
 
-pub(super) async fn delete(
-    index: &Pinecone,
-    ids: &[Uuid],
-    ctx: &TurnCtx,
-) -> Result<u64, NodeError> {
-    let namespace = index.namespace.as_deref();
-    // The server does not say how many it took.
-    let there = search::known(&index.plane, namespace, ids, ctx).await?;
-    let there: Vec<_> = there.into_iter().collect();
+pub(super) async fn delete(index: &Pinecone, ids: &[Uuid], ctx: &TurnCtx) -> Result<(), NodeError> {
     let found = index.plane.found(ctx).await?;
-    take_out(&index.plane, &found, namespace, &there, ctx).await?;
-    Ok(there.len() as u64)
+    take_out(&index.plane, &found, index.namespace.as_deref(), ids, ctx).await
 }
 
 async fn take_out(

@@ -11,7 +11,7 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Document, Hit, VectorQuery};
 use crate::vector_stores::remote::{by_vector_only, id, other_dimension, score_of_squared};
-use crate::wire::postgres::{Parameter, Refusal, Row, Type};
+use crate::wire::postgres::{Parameter, Row, Type};
 
 pub(super) async fn known(
     index: &Postgres,
@@ -22,7 +22,7 @@ pub(super) async fn known(
         return Ok(HashSet::new());
     }
     let statement = format!("SELECT id::text FROM {} WHERE id = ANY($1)", index.table.name);
-    let rows = rows(index, &statement, &[(&ids, Type::UUID_ARRAY)], ctx).await?;
+    let rows = index.server.rows(&statement, &[(&ids, Type::UUID_ARRAY)], ctx).await?;
     Ok(rows.iter().map(row_id).collect())
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn matching(
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut parameters: Vec<Parameter> = vec![(&most, Type::INT8)];
     parameters.extend(condition.parameters.iter().map(Bound::parameter));
-    Ok(rows(index, &statement, &parameters, ctx).await?.iter().map(row_id).collect())
+    Ok(index.server.rows(&statement, &parameters, ctx).await?.iter().map(row_id).collect())
 }
 
 pub(super) async fn nearest(
@@ -110,18 +110,4 @@ fn hit(row: &Row, distance: Distance) -> Result<Hit, NodeError> {
 
 fn row_id(row: &Row) -> Uuid {
     row.try_get::<_, String>(0).map(|text| id(&text)).unwrap_or_default()
-}
-
-/// The rows of a statement; none where the table is not there yet.
-async fn rows(
-    index: &Postgres,
-    statement: &str,
-    parameters: &[Parameter<'_>],
-    ctx: &TurnCtx,
-) -> Result<Vec<Row>, NodeError> {
-    let mut lease = index.server.lease(ctx).await?;
-    match lease.query(statement, parameters, ctx).await {
-        Err(refusal) if refusal.is_missing_table() => Ok(Vec::new()),
-        rows => rows.map_err(Refusal::into),
-    }
 }

@@ -4,7 +4,7 @@
 use super::{Distance, Postgres};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::vector_stores::remote::wrong_dimension;
+use crate::vector_stores::remote::same_dimension;
 use crate::wire::postgres::{Lease, Type, broken, quoted};
 
 /// The column that Flowise's driver writes texts to.
@@ -58,12 +58,7 @@ pub(super) async fn ready(
         Some(declared) => Some(declared),
         None => dimension(index, lease, ctx).await?,
     };
-    match found {
-        Some(there) if there != n_dimensions => {
-            return Err(wrong_dimension(&index.title, there, n_dimensions));
-        }
-        _ => {}
-    }
+    same_dimension(&index.title, found, n_dimensions)?;
     let has = |name: &&str| layout.columns.iter().any(|column| quoted(column) == **name);
     let content = index.table.content_columns().find(has).map(str::to_owned);
     content.ok_or_else(|| {

@@ -2,18 +2,15 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{MOST_POINTS, Qdrant, search};
+use super::{MOST_POINTS, Qdrant};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter};
-use crate::vector_stores::remote::{last_of_each, n_bytes, wrong_dimension};
-use crate::wire::DEFAULT_TIMEOUT;
-use crate::wire::http::Call;
+use crate::vector_stores::remote::{last_of_each, n_bytes, same_dimension};
 use crate::wire::rest::{Rest, batches, if_found};
 
 /// About the bytes of one call; servers take 32 MiB by default.
@@ -44,19 +41,9 @@ pub(super) async fn open(
             None
         }
     };
-    match there.and_then(|size| usize::try_from(size).ok()) {
-        Some(there) if there != n_dimensions => {
-            Err(wrong_dimension(&index.title, there, n_dimensions))
-        }
-        _ => Ok(Box::new(Upsert {
-            base: rest.base,
-            headers: rest.headers,
-            secrets: index.secrets.clone(),
-            content: index.content.clone(),
-            metadata: index.metadata.clone(),
-            most: index.most,
-        })),
-    }
+    let there = there.and_then(|size| usize::try_from(size).ok());
+    same_dimension(&index.title, there, n_dimensions)?;
+    Ok(Box::new(Upsert { index: index.clone() }))
 }
 
 async fn make(index: &Qdrant, n_dimensions: usize, rest: &Rest<'_>) -> Result<(), NodeError> {
@@ -73,14 +60,7 @@ async fn make(index: &Qdrant, n_dimensions: usize, rest: &Rest<'_>) -> Result<()
     }
 }
 
-pub(super) async fn delete(ids: &[Uuid], rest: &Rest<'_>) -> Result<u64, NodeError> {
-    // The server does not say how many it took.
-    let there: Vec<_> = search::known(ids, rest).await?.into_iter().collect();
-    take_out(&there, rest).await?;
-    Ok(there.len() as u64)
-}
-
-async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
+pub(super) async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
     for ids in ids.chunks(MOST_POINTS) {
         let body = json!({"points": ids});
         let _: Option<Value> = if_found(rest.post("/points/delete?wait=true", &body).await)?;
@@ -89,27 +69,14 @@ async fn take_out(ids: &[Uuid], rest: &Rest<'_>) -> Result<(), NodeError> {
 }
 
 struct Upsert {
-    base: String,
-    headers: HeaderMap,
-    secrets: Vec<String>,
-    content: String,
-    metadata: String,
-    most: usize,
+    index: Qdrant,
 }
 
 impl Upsert {
-    fn rest<'a>(&'a self, ctx: &'a TurnCtx) -> Rest<'a> {
-        Rest {
-            call: Call::new("Qdrant", ctx, DEFAULT_TIMEOUT, &self.secrets),
-            base: self.base.clone(),
-            headers: self.headers.clone(),
-        }
-    }
-
     fn point(&self, chunk: Chunk) -> Point {
         let payload = [
-            (self.content.clone(), Value::String(chunk.document.page_content)),
-            (self.metadata.clone(), Value::Object(chunk.document.metadata)),
+            (self.index.content.clone(), Value::String(chunk.document.page_content)),
+            (self.index.metadata.clone(), Value::Object(chunk.document.metadata)),
         ];
         Point { id: chunk.id, vector: chunk.vector, payload: payload.into_iter().collect() }
     }
@@ -126,8 +93,8 @@ impl IndexWriter for Upsert {
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
         async move {
-            let rest = self.rest(ctx);
-            for batch in batches(last_of_each(chunks), self.most, MOST_BYTES, n_bytes) {
+            let rest = self.index.rest(ctx)?;
+            for batch in batches(last_of_each(chunks), self.index.most, MOST_BYTES, n_bytes) {
                 let points = batch.into_iter().map(|chunk| self.point(chunk)).collect();
                 let _: Value = rest.put("/points?wait=true", &Points { points }).await?;
             }
@@ -141,6 +108,6 @@ impl IndexWriter for Upsert {
         stale: Vec<Uuid>,
         ctx: &'a TurnCtx,
     ) -> BoxFuture<'a, Result<(), NodeError>> {
-        async move { take_out(&stale, &self.rest(ctx)).await }.boxed()
+        async move { take_out(&stale, &self.index.rest(ctx)?).await }.boxed()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::ids::hashed;
+use super::models::Models;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{LedgerEntry, Origin, UpsertLedger, VectorIndex};
@@ -56,7 +56,12 @@ impl Book {
 
     /// Whether an entry belongs to this chatflow.
     pub(in crate::vector_stores) fn is_own(&self, entry: &LedgerEntry) -> bool {
-        let (Origin::Chatflow(name) | Origin::Request(name)) = &entry.origin;
+        self.owns(&entry.origin)
+    }
+
+    /// Whether an origin of an entry does.
+    pub(super) fn owns(&self, origin: &Origin) -> bool {
+        let (Origin::Chatflow(name) | Origin::Request(name)) = origin;
         name.starts_with(&self.prefix)
     }
 
@@ -70,22 +75,23 @@ impl Book {
         self.ledger.entries(&self.identity).await
     }
 
-    /// Takes out what a crashed upsert left behind.
+    /// Takes out what a crashed upsert left behind; how many chunks there were.
     pub(in crate::vector_stores) async fn recover(
         &self,
         index: &dyn VectorIndex,
         ctx: &TurnCtx,
-    ) -> Result<(), NodeError> {
+    ) -> Result<u64, NodeError> {
         let announced = self.ledger.announced(&self.identity).await?;
         if announced.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let entries = self.entries().await?;
         let settled: HashSet<Uuid> = entries.into_iter().flat_map(|entry| entry.chunks).collect();
         let left: Vec<Uuid> = announced.into_iter().filter(|id| !settled.contains(id)).collect();
         tracing::info!("{} chunks of an upsert that broke off are taken out", left.len());
-        delete(index, &left, ctx).await?;
-        self.settle(Vec::new()).await
+        let n_deleted = delete(index, &left, ctx).await?;
+        self.settle(Vec::new()).await?;
+        Ok(n_deleted)
     }
 
     /// Notes ids before they are written.
@@ -101,24 +107,9 @@ impl Book {
         self.ledger.settle(&self.identity, entries).await
     }
 
-    /// Whether the index was last filled with other embeddings: its vectors
-    /// are not comparable then, and what is there counts as not embedded.
-    pub(super) async fn was_embedded_otherwise(&self, embeddings: &str) -> Result<bool, NodeError> {
-        let (identity, origin) = self.embeddings_page();
-        let noted = self.ledger.chunks(&identity, &origin).await?;
-        Ok(noted.first().is_some_and(|noted| *noted != hashed(embeddings)))
-    }
-
-    /// Notes with which embeddings the index was filled.
-    pub(super) async fn note_embeddings(&self, embeddings: &str) -> Result<(), NodeError> {
-        let (identity, origin) = self.embeddings_page();
-        let chunks = vec![hashed(embeddings)];
-        self.ledger.settle(&identity, vec![LedgerEntry { origin, chunks }]).await
-    }
-
-    /// A page of its own, so that it is no origin of the index.
-    fn embeddings_page(&self) -> (String, Origin) {
-        (format!("embeddings of {}", self.identity), Origin::Chatflow("model".into()))
+    /// Which embeddings made the index's chunks.
+    pub(in crate::vector_stores) fn models(&self) -> Models {
+        Models::new(Arc::clone(&self.ledger), &self.identity)
     }
 }
 
@@ -133,7 +124,9 @@ pub(in crate::vector_stores) async fn delete(
 ) -> Result<u64, NodeError> {
     let mut n_deleted = 0;
     for ids in ids.chunks(AT_ONCE) {
-        n_deleted += index.delete(ids, ctx).await?;
+        // Not every store says how many it took.
+        n_deleted += index.known(ids, ctx).await?.len() as u64;
+        index.delete(ids, ctx).await?;
     }
     Ok(n_deleted)
 }

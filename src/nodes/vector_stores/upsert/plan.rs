@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) fresh: Vec<Uuid>,
     /// Ids that are taken out at last.
     pub(super) stale: Vec<Uuid>,
+    /// What the ledger holds while stale ids may still be in the index.
+    pub(super) listed: Vec<LedgerEntry>,
     /// What the ledger holds afterwards.
     pub(super) entries: Vec<LedgerEntry>,
     /// Sources of the chunks, for the record manager.
@@ -48,13 +50,20 @@ impl Plan {
         plan.compare(store, gathered, book, records, ctx).await?;
         let mut pages = Pages::open(gathered, book).await?;
         let outdated = match records {
-            None => pages.replace(gathered, book),
+            None => {
+                let mut outdated = pages.replace(gathered, book);
+                if store.fills_itself {
+                    outdated.extend(pages.drop_removed(store, book).await?);
+                }
+                outdated
+            }
             Some(_) if !gathered.failures.is_empty() => Vec::new(),
             Some(records) => records.outdated(&plan.sources, ctx).await?,
         };
         let outdated: HashSet<Uuid> =
             outdated.into_iter().filter(|id| !gathered.brings(id)).collect();
-        (plan.stale, plan.entries) = pages.close(outdated, book, records.is_some()).await?;
+        plan.stale = pages.close(outdated, book, records.is_some()).await?;
+        (plan.listed, plan.entries) = pages.entries(&plan.stale);
         Ok(plan)
     }
 
@@ -77,10 +86,11 @@ impl Plan {
             None => HashSet::new(),
             Some(records) => records.exist(&gathered.ids, ctx).await?,
         };
-        let is_foreign = book.was_embedded_otherwise(&store.embeddings.identity()).await?;
+        let embeddings = store.embeddings.identity();
+        let foreign = book.models().embedded_otherwise(&embeddings, known.clone()).await?;
         for (place, id) in gathered.ids.iter().enumerate() {
             let is_known = known.contains(id);
-            if is_known && !is_foreign {
+            if is_known && !foreign.contains(id) {
                 continue;
             }
             self.to_write.push(place);
@@ -131,14 +141,43 @@ impl Pages {
         outdated
     }
 
-    /// The stale ids and the changed entries. A chunk stays while another
-    /// origin has it; where a record manager decides, while another chatflow has.
+    /// Lets go of loaders that the chatflow has no more: nobody fills the store
+    /// again when one is removed. Gives what may be stale now.
+    async fn drop_removed(
+        &mut self,
+        store: &VectorStore,
+        book: &Book,
+    ) -> Result<Vec<Uuid>, NodeError> {
+        let mut connected = HashSet::new();
+        for loader in &store.loaders {
+            match loader.origin() {
+                Some(Origin::Chatflow(id) | Origin::Request(id)) => {
+                    connected.insert(Origin::Chatflow(book.scoped_name(id).into()));
+                }
+                // It tells of no id, so that nobody knows which is its own.
+                None => return Ok(Vec::new()),
+            }
+        }
+        let mut outdated = Vec::new();
+        for LedgerEntry { origin, chunks } in book.entries().await? {
+            let is_kept = matches!(origin, Origin::Request(_)) || connected.contains(&origin);
+            if !is_kept && book.owns(&origin) && !self.after.contains_key(&origin) {
+                outdated.extend(&chunks);
+                self.after.insert(origin.clone(), Vec::new());
+                self.before.insert(origin, chunks);
+            }
+        }
+        Ok(outdated)
+    }
+
+    /// The stale ids. A chunk stays while another origin has it; where a
+    /// record manager decides, while another chatflow has.
     async fn close(
-        mut self,
+        &mut self,
         mut outdated: HashSet<Uuid>,
         book: &Book,
         by_records: bool,
-    ) -> Result<(Vec<Uuid>, Vec<LedgerEntry>), NodeError> {
+    ) -> Result<Vec<Uuid>, NodeError> {
         if !outdated.is_empty() {
             for entry in book.entries().await? {
                 if by_records && book.is_own(&entry) {
@@ -151,12 +190,21 @@ impl Pages {
         if !by_records {
             self.after.values().flatten().for_each(|id| _ = outdated.remove(id));
         }
-        let mut entries = Vec::new();
+        Ok(outdated.into_iter().collect())
+    }
+
+    /// The changed entries: with all that was there before, and without what
+    /// is stale.
+    fn entries(self, stale: &[Uuid]) -> (Vec<LedgerEntry>, Vec<LedgerEntry>) {
+        let stale: HashSet<&Uuid> = stale.iter().collect();
+        let (mut listed, mut entries) = (Vec::new(), Vec::new());
         for (origin, mut chunks) in self.after {
-            chunks.retain(|id| !outdated.contains(id));
+            let before = self.before.get(&origin).map_or(&[][..], |before| before);
+            listed.push(LedgerEntry { origin: origin.clone(), chunks: union(&chunks, before) });
+            chunks.retain(|id| !stale.contains(id));
             entries.push(LedgerEntry { origin, chunks });
         }
-        Ok((outdated.into_iter().collect(), entries))
+        (listed, entries)
     }
 }
 

@@ -22,7 +22,7 @@ impl<'a> Records<'a> {
     /// The record manager, if one is connected.
     pub(in crate::vector_stores) fn of(store: &'a VectorStore, ctx: &TurnCtx) -> Option<Self> {
         let manager = store.records.as_deref()?;
-        let own = manager.namespace().map(str::to_owned);
+        let own = manager.policy().namespace.clone();
         let namespace = own.unwrap_or_else(|| ctx.chatflow.to_string());
         let namespace = match &store.records_name {
             Some(name) => format!("{namespace}_{name}"),
@@ -50,8 +50,8 @@ impl<'a> Records<'a> {
     /// # Errors
     /// [`NodeError::BadRequest`] naming the key that an incremental cleanup misses.
     pub(super) fn sources(&self, documents: &[Document]) -> Result<Vec<Option<String>>, NodeError> {
-        let key = self.manager.source_id_key();
-        let must = self.manager.cleanup() == Cleanup::Incremental;
+        let key = &self.manager.policy().source_id_key;
+        let must = self.manager.policy().cleanup == Cleanup::Incremental;
         let source = |document: &Document| match source(document, key) {
             None if must => Err(NodeError::BadRequest(format!(
                 "a document has no \"{key}\" in its metadata, which the record manager's \
@@ -69,7 +69,7 @@ impl<'a> Records<'a> {
         sources: &[Option<String>],
         ctx: &TurnCtx,
     ) -> Result<Vec<Uuid>, NodeError> {
-        match self.manager.cleanup() {
+        match self.manager.policy().cleanup {
             Cleanup::None => Ok(Vec::new()),
             Cleanup::Full => self.all(ctx).await,
             Cleanup::Incremental => {
@@ -77,7 +77,7 @@ impl<'a> Records<'a> {
                 let sources: Vec<String> = sources.into_iter().cloned().collect();
                 let mut found = Vec::new();
                 for sources in sources.chunks(AT_ONCE) {
-                    let list = self.manager.list(&self.namespace, None, Some(sources), ctx);
+                    let list = self.manager.list(&self.namespace, Some(sources), ctx);
                     found.extend(list.await?);
                 }
                 Ok(found)
@@ -87,7 +87,7 @@ impl<'a> Records<'a> {
 
     /// All that is recorded.
     pub(super) async fn all(&self, ctx: &TurnCtx) -> Result<Vec<Uuid>, NodeError> {
-        self.manager.list(&self.namespace, None, None, ctx).await
+        self.manager.list(&self.namespace, None, ctx).await
     }
 
     /// Notes what an upsert brought as seen now.

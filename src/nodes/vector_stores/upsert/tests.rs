@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use parlor_schemas::{ChatId, ChatflowId};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::retrieval::fakes::{FakeEmbeddings, FakeIndex, FakeLedger, FakeLoader, with_ledger};
-use crate::retrieval::{Document, DocumentLoader, RecordManager, VectorIndex};
+use crate::retrieval::fakes::{
+    FakeEmbeddings, FakeIndex, FakeLedger, FakeLoader, IndexFaults, with_ledger,
+};
+use crate::retrieval::{
+    Document, DocumentLoader, LedgerEntry, Origin, RecordManager, UpsertLedger, VectorIndex,
+};
 use crate::test_support::TestTurn;
 use crate::vector_stores::{SearchKind, SearchSettings, VectorStore};
 
@@ -74,7 +77,7 @@ fn store(
         search: SearchSettings { top_k: 4, kind: SearchKind::Similarity, filter: None },
         by_chat: false,
         fills_itself: false,
-        filled: OnceCell::new(),
+        filled: Arc::default(),
     }
 }
 
@@ -240,6 +243,62 @@ async fn another_embedding_model_embeds_again_what_is_there() {
     assert_eq!(counts(&report), [0, 2, 0, 0]);
     assert_ne!(bench.index.chunk("one").vector, old);
     assert_eq!(counts(&bench.upsert().await), [0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn embeddings_that_filled_a_part_of_an_index_embed_the_rest_when_it_comes() {
+    let (one, two) = (flow_with(&["one"]), FakeLoader::of_chatflow("textFile_0"));
+    two.bring("b.txt", &["two"]);
+    let mut bench = Bench::new(&[&one]);
+    bench.upsert().await;
+    let other = FakeEmbeddings::of_model("another model", 2);
+    bench.store = store(&bench.index, &other, &[&two]);
+    bench.upsert().await;
+
+    bench.store = store(&bench.index, &other, &[&one, &two]);
+    let report = bench.upsert().await;
+
+    assert_eq!(counts(&report), [0, 1, 1, 0], "one is still of the first model");
+    let first = bench.embeddings.clone();
+    bench.store = store(&bench.index, &first, &[&one, &two]);
+    assert_eq!(counts(&bench.upsert().await), [0, 2, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_was_about_to_be_embedded_again_when_it_failed_is_embedded_by_the_next() {
+    for index in [FakeIndex::default(), FakeIndex::atomic()] {
+        let own = flow_with(&["one", "two", "three"]);
+        let mut bench = Bench::on(index, &[&own]);
+        bench.upsert().await;
+        let (first, other) =
+            (bench.embeddings.clone(), FakeEmbeddings::of_model("another model", 2));
+        bench.store = store(&bench.index, &other, &[&own]);
+        bench.index.failing(IndexFaults { put: Some(1), ..IndexFaults::default() });
+        bench.try_upsert().await.unwrap_err();
+        assert_eq!(bench.index.texts().len(), 3, "none of them is taken out");
+
+        bench.index.failing(IndexFaults::default());
+        bench.store = store(&bench.index, &first, &[&own]);
+        assert_eq!(counts(&bench.upsert().await), [0, 3, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn the_one_mark_of_an_older_ledger_is_still_read() {
+    let own = flow_with(&["one", "two"]);
+    for (mark, expected) in [("model", [0, 0, 2, 0]), ("another", [0, 2, 0, 0])] {
+        let bench = Bench::new(&[&own]);
+        bench.upsert().await;
+        let pages = format!("embeddings of {}", bench.identity());
+        let mut entries = bench.ledger.entries(&pages).await.unwrap();
+        entries.iter_mut().for_each(|page| page.chunks.clear());
+        let origin = Origin::Chatflow("model".into());
+        entries.push(LedgerEntry { origin, chunks: vec![super::ids::hashed(mark)] });
+        bench.ledger.settle(&pages, entries).await.unwrap();
+
+        assert_eq!(counts(&bench.upsert().await), expected);
+        assert_eq!(counts(&bench.upsert().await), [0, 0, 2, 0]);
+    }
 }
 
 #[tokio::test]

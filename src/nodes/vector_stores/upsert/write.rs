@@ -1,6 +1,6 @@
 //! The part of an upsert that changes something: new chunks are embedded and
-//! written side by side, what is stale goes last. On an error what was
-//! written is taken out again.
+//! written side by side, then noted; what is stale goes last, while the ledger
+//! still lists it. On an error before that what was written is taken out again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::book::{self, Book};
 use super::gather::Gathered;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::records::Records;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{Chunk, IndexWriter, check_vectors};
@@ -47,11 +49,12 @@ impl<'a> Work<'a> {
         Self { store, gathered, plan, book, progress, ctx, has_announced: AtomicBool::new(false) }
     }
 
-    /// Writes and commits. The index is as before where it fails.
+    /// Writes, notes and takes out. The index is as before where it fails,
+    /// or holds the new version and what is stale.
     ///
     /// # Errors
-    /// The embeddings' and the store's.
-    pub(super) async fn run(self) -> Result<(), NodeError> {
+    /// The embeddings', the store's, the record manager's and the ledger's.
+    pub(super) async fn run(self, records: Option<&Records<'_>>) -> Result<(), NodeError> {
         let written = tokio::select! {
             biased;
             () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
@@ -59,13 +62,70 @@ impl<'a> Work<'a> {
         };
         // From here on a caller who leaves changes nothing: it ends either way.
         let calm = calm(self.ctx);
-        let done = match written {
-            Ok(writer) => self.commit(writer, &calm).await,
+        let noted = match written {
+            Ok(writer) => self.note(is_atomic(&writer), records, &calm).await.map(|()| writer),
             Err(error) => Err(error),
         };
-        if let Err(error) = done {
-            self.roll_back(&calm).await;
-            return Err(error);
+        match noted {
+            Ok(writer) => self.take_out_stale(writer, records, &calm).await,
+            Err(error) => {
+                self.roll_back(&calm).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The record manager comes first: what it misses is only written again,
+    /// what the ledger misses is taken out. What is stale stays listed.
+    async fn note(
+        &self,
+        is_atomic: bool,
+        records: Option<&Records<'_>>,
+        calm: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        if !is_atomic {
+            self.note_embeddings().await?;
+        }
+        if let Some(records) = records {
+            let sources = self.plan.sources.iter().cloned();
+            let keys: Vec<_> = self.gathered.ids.iter().copied().zip(sources).collect();
+            records.note(&keys, calm).await?;
+        }
+        self.book.settle(self.plan.listed.clone()).await
+    }
+
+    async fn note_embeddings(&self) -> Result<(), NodeError> {
+        let written = self.ids_to_write();
+        self.book.models().note(&self.store.embeddings.identity(), &written).await
+    }
+
+    fn ids_to_write(&self) -> Vec<Uuid> {
+        self.plan.to_write.iter().map(|at| self.gathered.ids[*at]).collect()
+    }
+
+    /// Until the end the ledger lists what is stale, so that the next upsert
+    /// takes out what this one could not.
+    async fn take_out_stale(
+        &self,
+        writer: Option<Box<dyn IndexWriter>>,
+        records: Option<&Records<'_>>,
+        calm: &TurnCtx,
+    ) -> Result<(), NodeError> {
+        let stale = &self.plan.stale;
+        let is_atomic = is_atomic(&writer);
+        match writer {
+            Some(writer) => writer.commit(stale.clone(), calm).await?,
+            None => _ = book::delete(self.store.index.as_ref(), stale, calm).await?,
+        }
+        if is_atomic {
+            self.note_embeddings().await?;
+        }
+        self.book.models().forget(stale).await?;
+        if let Some(records) = records {
+            records.forget(stale, calm).await?;
+        }
+        if self.plan.entries != self.plan.listed {
+            self.book.settle(self.plan.entries.clone()).await?;
         }
         Ok(())
     }
@@ -136,23 +196,12 @@ impl<'a> Work<'a> {
 
     async fn open(&self, n_dimensions: usize) -> Result<Box<dyn IndexWriter>, NodeError> {
         let writer = self.store.index.writer(n_dimensions, self.ctx).await?;
+        self.book.models().doubt(&self.ids_to_write()).await?;
         if !writer.is_atomic() && !self.plan.fresh.is_empty() {
             self.has_announced.store(true, Ordering::Relaxed);
             self.book.announce(&self.plan.fresh).await?;
         }
         Ok(writer)
-    }
-
-    async fn commit(
-        &self,
-        writer: Option<Box<dyn IndexWriter>>,
-        calm: &TurnCtx,
-    ) -> Result<(), NodeError> {
-        let stale = &self.plan.stale;
-        match writer {
-            Some(writer) => writer.commit(stale.clone(), calm).await,
-            None => book::delete(self.store.index.as_ref(), stale, calm).await.map(|_| ()),
-        }
     }
 
     /// What cannot be taken out now stays announced, and the next upsert does it.
@@ -170,6 +219,11 @@ impl<'a> Work<'a> {
             tracing::warn!("{}: chunks of a failed upsert are left: {error}", self.store.title);
         }
     }
+}
+
+/// Whether a commit writes what was put; without a writer nothing was.
+fn is_atomic(writer: &Option<Box<dyn IndexWriter>>) -> bool {
+    writer.as_ref().is_some_and(|writer| writer.is_atomic())
 }
 
 /// The turn as one that nobody can cancel any more.

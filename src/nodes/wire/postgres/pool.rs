@@ -26,7 +26,7 @@ const MOST_WRITERS: usize = MOST_OPEN / 2;
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// The time that an upsert waits for others to end.
 const WRITER_WAIT_LIMIT: Duration = Duration::from_secs(600);
-/// A connection unused for longer is closed.
+/// A connection unused for longer is closed when any server is asked next.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// Beyond this many servers those without a turn are forgotten, so that
 /// changing credentials do not pile up.
@@ -44,6 +44,7 @@ impl Pool {
     fn of(server: &Server) -> Arc<Self> {
         let pools = POOLS.get_or_init(Mutex::default);
         let mut pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.values().for_each(|pool| pool.prune());
         if pools.len() >= MOST_SERVERS {
             pools.retain(|_, pool| Arc::strong_count(pool) > 1);
         }
@@ -55,10 +56,16 @@ impl Pool {
         Arc::clone(pools.entry(server.clone()).or_insert_with(new))
     }
 
-    /// The connection used last that still stands.
-    fn idle(&self) -> Option<Client> {
+    /// Closes connections that nobody used for long.
+    fn prune(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(client, since)| !client.is_closed() && since.elapsed() < IDLE_LIMIT);
+    }
+
+    /// The connection used last that still stands.
+    fn idle(&self) -> Option<Client> {
+        self.prune();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.pop().map(|(client, _)| client)
     }
 }
@@ -96,6 +103,22 @@ impl Server {
         let pool = Pool::of(self);
         let writer = permit(&pool.writers, WRITER_WAIT_LIMIT, ctx).await?;
         self.lend(pool, Some(writer), ctx).await
+    }
+
+    /// The rows of a statement; none where its table is not there yet.
+    ///
+    /// # Errors
+    /// As of [`Self::lease`], and the server's.
+    pub(crate) async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Row>, NodeError> {
+        match self.lease(ctx).await?.query(statement, parameters, ctx).await {
+            Err(refusal) if refusal.is_missing_table() => Ok(Vec::new()),
+            rows => rows.map_err(Refusal::into),
+        }
     }
 
     async fn lend(
@@ -257,5 +280,60 @@ async fn within<T>(
             provider: PROVIDER.to_owned(),
             seconds: limit.as_secs(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn server(host: &str) -> Server {
+        Server {
+            host: host.to_owned(),
+            port: 5432,
+            database: "d".to_owned(),
+            user: "u".to_owned(),
+            password: None,
+            tls: false,
+        }
+    }
+
+    /// A connection to a server that lets everybody in.
+    async fn client() -> Client {
+        let (ours, mut theirs) = tokio::io::duplex(1_024);
+        let welcome = async move {
+            let mut hello = [0; 256];
+            let _ = theirs.read(&mut hello).await.unwrap();
+            theirs.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.unwrap();
+            theirs
+        };
+        let mut config = Config::new();
+        let connecting = config.user("u").connect_raw(ours, NoTls);
+        let (connected, theirs) = futures::future::join(connecting, welcome).await;
+        let (client, connection) = connected.unwrap();
+        // Both ends stay until the client is dropped.
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(theirs);
+        });
+        client
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_is_closed_when_another_server_is_asked() {
+        let quiet = Pool::of(&server("quiet.example"));
+        let now = Instant::now();
+        let used = [now.checked_sub(IDLE_LIMIT).unwrap(), now];
+        for since in used {
+            let client = client().await;
+            quiet.idle.lock().unwrap().push((client, since));
+        }
+
+        Pool::of(&server("busy.example"));
+
+        let left: Vec<_> = quiet.idle.lock().unwrap().iter().map(|(_, since)| *since).collect();
+        assert_eq!(left, [now]);
     }
 }

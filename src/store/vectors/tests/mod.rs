@@ -6,17 +6,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
-use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::retrieval::{
     Chunk, Document, EmbeddedIndex, Hit, IndexShelf, IndexWriter, QueryKind, VectorQuery,
 };
-use parlor_nodes::{EventSink, NodeError, Services, Transcript, TurnCtx};
-use parlor_schemas::{ChatId, ChatflowId, Exchanges, Fault, SessionId};
+use parlor_nodes::{NodeError, Services, TurnCtx};
+use parlor_schemas::{ChatId, ChatflowId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Shelf;
@@ -35,29 +31,8 @@ impl Services for Nothing {
     }
 }
 
-impl Transcript for Nothing {
-    fn last(&self, _n_turns: Option<usize>) -> BoxFuture<'_, Result<Exchanges, Fault>> {
-        ready(Ok(Exchanges::default())).boxed()
-    }
-}
-
 fn ctx() -> TurnCtx {
-    TurnCtx {
-        chatflow: ChatflowId::random(),
-        chat_id: ChatId::random(),
-        session: SessionId::random(),
-        question: "".into(),
-        history: Arc::new([]),
-        uploads: Arc::new([]),
-        sees_images: false,
-        transcript: Arc::new(Nothing),
-        events: EventSink::none(),
-        cancel: CancellationToken::new(),
-        meter: Arc::new(UsageMeter::default()),
-        kept: Arc::new(Kept::default()),
-        agents: AgentBudget::default(),
-        services: Arc::new(Nothing),
-    }
+    TurnCtx::apart(ChatflowId::random(), ChatId::random(), "", Arc::new(Nothing))
 }
 
 fn chunk(id: u128, vector: &[f32], content: &str) -> Chunk {
@@ -141,7 +116,7 @@ async fn an_upsert_is_seen_after_its_commit_and_not_before_and_survives_a_restar
     let mut writer = begin(&index, vec![chunk(1, &[1.0, 0.0], "one")]).await;
     writer.put(vec![chunk(2, &[3.0, 4.0], "two")], &ctx()).await.unwrap();
     assert!(writer.is_atomic());
-    assert!(found(&index).await.is_empty() && index.known(&ids(&[1])).is_empty());
+    assert!(found(&index).await.is_empty() && index.known(&ids(&[1])).await.unwrap().is_empty());
     writer.commit(Vec::new(), &ctx()).await.unwrap();
     drop(index);
 
@@ -156,8 +131,8 @@ async fn an_upsert_is_seen_after_its_commit_and_not_before_and_survives_a_restar
             serde_json::to_string(&hits[0].document.metadata).unwrap(),
             r#"{"z":2,"a":"two"}"#
         );
-        assert_eq!(index.known(&ids(&[1, 2, 3])).len(), 2);
-        assert_eq!(index.matching(&json!({"z": {"$gt": 1}}), 9).unwrap(), ids(&[2]));
+        assert_eq!(index.known(&ids(&[1, 2, 3])).await.unwrap().len(), 2);
+        assert_eq!(index.matching(&json!({"z": {"$gt": 1}}), 9).await.unwrap(), ids(&[2]));
         place.restart();
     }
 }
@@ -288,4 +263,31 @@ async fn many_upserts_become_few_segments_and_the_dead_are_dropped() {
     let hits = hits(&place.open("docs").await, &[1.0, 0.0]).await;
     assert_eq!(hits[0].document, chunk(39, &[], "text 39").document);
     assert_eq!(hits[0].vector.as_deref(), Some(&[1.0, 39.0][..]));
+}
+
+#[tokio::test]
+async fn words_are_read_without_keeping_searches_from_their_processors() {
+    let place = Place::new();
+    let index = place.open("docs").await;
+    upsert(&index, vec![chunk(1, &[1.0, 0.0], "the bakery opens")], &[]).await;
+    let busy = super::pool::all_busy().await;
+    let hybrid = VectorQuery {
+        vector: &[1.0, 0.0],
+        text: "bakery",
+        k: 1,
+        filter: None,
+        chat: None,
+        with_vectors: false,
+        kind: QueryKind::Hybrid,
+    };
+    let mut searching = index.query(&hybrid);
+    let snapshot = place.shelf.snapshot("docs").await;
+
+    while !snapshot.has_words() {
+        assert!(futures::poll!(&mut searching).is_pending(), "it waits for a processor");
+        tokio::task::yield_now().await;
+    }
+
+    drop(busy);
+    assert_eq!(searching.await.unwrap().len(), 1);
 }

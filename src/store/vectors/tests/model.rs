@@ -110,7 +110,7 @@ proptest! {
                     .collect();
                 assert_eq!(seen, model);
                 let all: Vec<_> = (0..12).collect();
-                assert_eq!(index.known(&ids(&all)).len(), model.len());
+                assert_eq!(index.known(&ids(&all)).await.unwrap().len(), model.len());
             }
         });
     }

@@ -3,7 +3,7 @@ use super::{IndexShelf, Place, Shelf, begin, chunk, ctx, found, upsert};
 #[tokio::test]
 async fn few_collections_stay_open_and_one_that_is_held_is_never_open_twice() {
     let place = Place::new();
-    let shelf = Shelf::bounded(place.dir.path(), 2);
+    let shelf = Shelf::bounded(place.dir.path(), 2, usize::MAX);
     let held = shelf.open("0").await.unwrap();
     let unfinished = begin(&held, vec![chunk(1, &[1.0, 0.0], "late")]).await;
     for name in 1..6_u128 {
@@ -17,6 +17,33 @@ async fn few_collections_stay_open_and_one_that_is_held_is_never_open_twice() {
     for name in 1..6_u128 {
         assert_eq!(found(&shelf.open(&name.to_string()).await.unwrap()).await, [name]);
     }
+}
+
+#[tokio::test]
+async fn of_many_bytes_only_the_collection_that_was_used_last_stays_open() {
+    let place = Place::new();
+    let shelf = Shelf::bounded(place.dir.path(), 32, 1);
+    for name in ["a", "b"] {
+        upsert(&shelf.open(name).await.unwrap(), vec![chunk(1, &[1.0, 0.0], "text")], &[]).await;
+        assert_eq!(found(&shelf.open(name).await.unwrap()).await, [1]);
+    }
+
+    assert!(!shelf.holds("a").await, "it was not used for the longest time");
+    assert!(shelf.holds("b").await, "one of any size stays");
+}
+
+#[tokio::test]
+async fn a_collection_whose_opener_has_left_is_read_to_its_end_and_only_once() {
+    let mut place = Place::new();
+    upsert(&place.open("a").await, vec![chunk(1, &[1.0, 0.0], "text")], &[]).await;
+    place.restart();
+    {
+        let opening = place.shelf.open("a");
+        let mut opening = std::pin::pin!(opening);
+        assert!(futures::poll!(opening.as_mut()).is_pending(), "it is read by another thread");
+    }
+
+    assert!(place.shelf.holds("a").await, "who comes next waits for it and finds it open");
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use uuid::Uuid;
 
 use super::{Bench, bare, counts, flow_with};
 use crate::error::NodeError;
-use crate::retrieval::fakes::{FakeIndex, FakeLoader, IndexFaults, fault};
-use crate::retrieval::{Chunk, UpsertLedger};
+use crate::retrieval::fakes::{
+    FakeIndex, FakeLoader, FakeRecords, IndexFaults, RecordFaults, fault,
+};
+use crate::retrieval::{Chunk, Cleanup, UpsertLedger};
 
 const OLD: &[&str] = &["kept", "old"];
 /// With one known chunk: three batches of new ones.
@@ -64,8 +66,60 @@ async fn a_store_that_fails_at_any_batch_or_at_the_commit_leaves_the_old_version
         }
     }
     for (bench, _) in benches().await {
-        bench.index.failing(IndexFaults { commit: true, ..IndexFaults::default() });
-        fails_and_recovers(&bench, "Fake failed: commit").await;
+        if bench.index.is_atomic() {
+            bench.index.failing(IndexFaults { commit: true, ..IndexFaults::default() });
+            fails_and_recovers(&bench, "Fake failed: commit").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_goes_when_the_new_version_is_settled_and_is_tried_again() {
+    let half = IndexFaults { half_commit: true, ..IndexFaults::default() };
+    let none = IndexFaults { commit: true, ..IndexFaults::default() };
+    for faults in [half, none] {
+        let own = flow_with(&["kept", "old", "older"]);
+        let bench = Bench::new(&[&own]);
+        bench.upsert().await;
+        own.bring("a.txt", NEW);
+        bench.index.failing(faults);
+
+        bench.try_upsert().await.unwrap_err();
+        let there = bench.index.texts();
+        assert!(NEW.iter().all(|text| there.iter().any(|found| found == text)), "{there:?}");
+        assert_eq!(bench.ledger.n_announced(), 0, "nothing of it may be taken out");
+
+        bench.index.failing(IndexFaults::default());
+        let report = bench.upsert().await;
+        assert_eq!(counts(&report), [0, 0, 6, 2], "the ledger still knew what is stale");
+        assert_eq!(bench.index.texts(), NEW);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_or_records_that_fail_at_any_point_leave_one_whole_version() {
+    let update = RecordFaults { update: true, ..RecordFaults::default() };
+    let delete = RecordFaults { delete: true, ..RecordFaults::default() };
+    for (faults, is_settled, expected) in
+        [(update, true, OLD), (delete, true, NEW), (RecordFaults::default(), false, OLD)]
+    {
+        let own = flow_with(OLD);
+        let records = Arc::new(FakeRecords::with(Cleanup::Full));
+        let bench = Bench::new(&[&own]).recording(records.clone());
+        bench.upsert().await;
+        own.bring("a.txt", NEW);
+        records.failing(faults);
+        bench.ledger.failing(!is_settled);
+
+        bench.try_upsert().await.unwrap_err();
+        assert_eq!(bench.index.texts(), expected);
+
+        records.failing(RecordFaults::default());
+        bench.ledger.failing(false);
+        let report = bench.upsert().await;
+        assert_eq!(bench.index.texts(), NEW);
+        assert_eq!(report.total_keys, NEW.len());
+        assert_eq!(bench.ledger.n_announced(), 0);
     }
 }
 
@@ -121,7 +175,7 @@ async fn what_cannot_be_taken_out_now_is_taken_out_by_the_next_upsert() {
     let bench = Bench::new(&[&own]);
     bench.upsert().await;
     own.bring("a.txt", NEW);
-    bench.index.failing(IndexFaults { put: Some(1), commit: false, delete: true });
+    bench.index.failing(IndexFaults { put: Some(1), delete: true, ..IndexFaults::default() });
 
     bench.try_upsert().await.unwrap_err();
     assert!(bench.index.texts().len() > OLD.len() && bench.ledger.n_announced() == 5);
@@ -143,7 +197,7 @@ async fn after_a_crash_what_was_announced_is_taken_out_unless_it_is_settled() {
     bench.ledger.announce(&bench.identity(), &[left.id, settled]).await.unwrap();
     bench.index.sneak(left);
 
-    bench.upsert().await;
+    assert_eq!(bench.store.recover(&bench.ctx).await.unwrap(), 1);
 
     assert_eq!(bench.index.texts(), ["mine"]);
     assert_eq!(bench.ledger.n_announced(), 0);

@@ -32,6 +32,30 @@ async fn a_store_fills_itself_once_before_its_first_searches() {
 }
 
 #[tokio::test]
+async fn a_store_that_only_searches_otherwise_loads_nothing_again() {
+    let own = flow_with(&["one", "three"]);
+    let mut bench = Bench::new(&[&own]);
+    bench.store.fills_itself = true;
+    found(&bench, "one").await;
+    let n_loads = own.n_loads();
+
+    let mut other = store(&bench.index, &bench.embeddings, &[&own]);
+    other.fills_itself = true;
+    // A clone of the pointer, as the shared plan's loader is.
+    other.loaders = bench.store.loaders.clone();
+    other.fill_with(&bench.store, &bench.ctx);
+    bench.store = other;
+    assert_eq!(found(&bench, "three").await, ["three"]);
+    assert_eq!(own.n_loads(), n_loads);
+
+    let mut foreign = store(&bench.index, &bench.embeddings, &[&flow_with(&["two"])]);
+    foreign.fills_itself = true;
+    foreign.fill_with(&bench.store, &bench.ctx);
+    bench.store = foreign;
+    assert_eq!(found(&bench, "two").await, ["two"], "other loaders are loaded");
+}
+
+#[tokio::test]
 async fn a_store_that_was_filled_before_a_restart_embeds_nothing() {
     let own = flow_with(&["one", "three"]);
     let mut bench = Bench::new(&[&own]);
@@ -43,6 +67,34 @@ async fn a_store_that_was_filled_before_a_restart_embeds_nothing() {
     assert_eq!(found(&bench, "one").await, ["one"]);
 
     assert_eq!(bench.embeddings.take_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_fills_itself_forgets_loaders_that_were_removed_and_keeps_what_requests_brought()
+ {
+    let (one, two) = (flow_with(&["one"]), FakeLoader::of_chatflow("textFile_0"));
+    two.bring("b.txt", &["three"]);
+    let request = FakeLoader::of_request("report.pdf");
+    request.bring("report.pdf", &["five"]);
+    let mut bench = Bench::new(&[&one, &two, &request]);
+    bench.upsert().await;
+
+    for (loaders, left) in [(&[&one][..], &["five", "one"][..]), (&[], &["five"])] {
+        bench.store = store(&bench.index, &bench.embeddings, loaders);
+        bench.store.fills_itself = true;
+        found(&bench, "x").await;
+        assert_eq!(bench.index.texts(), left);
+    }
+    let brought = FakeLoader::of_request("plainText_0");
+    let own = flow_with(&["one"]);
+    bench.store = store(&bench.index, &bench.embeddings, &[&own]);
+    bench.store.fills_itself = true;
+    found(&bench, "x").await;
+    brought.bring("x.txt", &["x"]);
+    bench.store = store(&bench.index, &bench.embeddings, &[&brought]);
+    bench.store.fills_itself = true;
+    bench.upsert().await;
+    assert_eq!(bench.index.texts(), ["five", "one", "x"], "the loader is there, changed for once");
 }
 
 #[tokio::test]
@@ -72,6 +124,20 @@ async fn an_mmr_search_chooses_among_more_than_it_returns() {
 
     let texts: Vec<_> = hits.into_iter().map(|hit| hit.document.page_content).collect();
     assert_eq!(texts, ["aaaa", "zzzzzzzzzzzzzzzz"]);
+}
+
+#[tokio::test]
+async fn what_is_found_for_a_question_is_no_other_questions_although_the_node_is_shared() {
+    let finder = FakeLoader::of_nobody();
+    finder.bring("a.txt", &["of the first"]);
+    let mut bench = Bench::new(&[&finder]);
+    bench.store.fills_itself = true;
+    assert_eq!(found(&bench, "x").await, ["of the first"]);
+
+    finder.bring("a.txt", &["of the second"]);
+
+    assert_eq!(found(&bench, "x").await, ["of the second"]);
+    assert!(bench.index.ids().is_empty());
 }
 
 #[tokio::test]

@@ -72,7 +72,6 @@ impl Application {
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
         let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
-        let interrupted = upserts.mark_interrupted().await?;
         let services = NodeServices {
             provider_urls: args.provider_urls.iter().cloned().collect(),
             blobs: store.blobs().clone(),
@@ -112,8 +111,20 @@ impl Application {
             patience: args.patience(),
             frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
-            interrupted,
+            interrupted: Vec::new(),
         })
+    }
+
+    /// Marks the upserts that a crash ended; what they left is taken out once
+    /// the server listens on its port. Call it before [`Self::listen`], and for
+    /// a server that stays only: that of one command would mark them and leave
+    /// before anything is taken out, and nobody would know of them any more.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn recover(&mut self) -> anyhow::Result<()> {
+        self.interrupted = self.state.upserts.mark_interrupted().await?;
+        Ok(())
     }
 
     /// What handlers share.

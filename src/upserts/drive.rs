@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use super::{Inner, JobEnd, Moment};
 use crate::flow::upsert::StoreStep;
+use crate::http::error::log;
+use crate::http::passage::RequestId;
 use crate::store::interrupt;
 
 /// Bytes of `addedDocs` that a row keeps for repetitions and for who asks later.
@@ -29,6 +31,8 @@ pub(super) struct Drive {
     pub(super) moments: watch::Sender<Moment>,
     pub(super) cancel: CancellationToken,
     pub(super) keeps_answer: bool,
+    pub(super) is_awaited: bool,
+    pub(super) request: Option<RequestId>,
 }
 
 impl Drive {
@@ -66,6 +70,11 @@ impl Drive {
             tokio::select! {
                 result = &mut pending => break result,
                 () = self.cancel.cancelled(), if !is_told => {
+                    // Nothing of it is written yet; the upserts before it need
+                    // not be waited for, and dropping it gives up its place.
+                    if progress.borrow().state == UpsertState::Waiting {
+                        break Err(stopped());
+                    }
                     is_told = true;
                     pending.cancel();
                 }
@@ -118,6 +127,9 @@ impl Drive {
         if fault.code == ErrorCode::Cancelled && is_stopping {
             interrupt(&mut self.job, Timestamp::now());
             return fault;
+        }
+        if !self.is_awaited {
+            log(&fault, self.request.as_ref());
         }
         self.job.error = Some(JobError { code: fault.code, message: fault.message.clone() });
         self.over(match fault.code {

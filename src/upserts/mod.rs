@@ -34,7 +34,9 @@ use uuid::Uuid;
 pub use job::{JobEnd, Moment, RunningJob};
 pub use ledger::StoredLedger;
 
+use crate::flow::cache::not_found;
 use crate::flow::upsert::StoreStep;
+use crate::http::passage::RequestId;
 use crate::store::{Claim, Store};
 
 /// How long stopping waits for jobs that undo their work.
@@ -83,6 +85,10 @@ pub struct NewJob {
     pub repetition: Option<Repetition>,
     /// Whether it goes on when its client leaves, and its answer is kept.
     pub outlives_client: bool,
+    /// Whether somebody waits for its end, who is told of a failure and logs it.
+    pub is_awaited: bool,
+    /// The request that brought it, for the log.
+    pub request: Option<RequestId>,
 }
 
 /// A job that was asked for, or asked for again.
@@ -179,9 +185,16 @@ impl Upserts {
         ends_of(live).await;
     }
 
+    /// Tells all jobs to stop, as ones that the server interrupted. They still
+    /// undo their work.
+    pub fn cut_off(&self) {
+        self.inner.is_stopping.store(true, Ordering::Relaxed);
+        self.inner.live().values().for_each(|job| job.cancel.cancel());
+    }
+
     /// Stops all jobs, which a later start shows as interrupted, and the actors.
     pub async fn stop(&self) {
-        self.inner.is_stopping.store(true, Ordering::Relaxed);
+        self.cut_off();
         let live: Vec<_> = self.inner.live().values().cloned().collect();
         end_all(live).await;
         self.inner.handle.stop();
@@ -230,6 +243,11 @@ impl Inner {
         let (sender, moments) = watch::channel(Moment::default());
         // Live before it is stored: who finds its row finds the job.
         let live = Listed::new(&self, &job, moments.clone(), cancel.clone());
+        // And looked for only then: who deletes the chatflow takes the row out
+        // first and stops the live jobs next, so that none slips through.
+        if !self.store.chatflows().contains(new.chatflow)? {
+            return Err(not_found(new.chatflow));
+        }
         match self.store.upsert_jobs().claim(job.clone(), now).await? {
             Claim::New => {}
             Claim::Repeated(earlier) => return self.join(*earlier),
@@ -244,6 +262,8 @@ impl Inner {
             moments: sender,
             cancel,
             keeps_answer: new.outlives_client,
+            is_awaited: new.is_awaited,
+            request: new.request,
         };
         tokio::spawn(async move {
             drive.run().await;

@@ -14,7 +14,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::wish::Wish;
-use crate::http::error::ApiError;
+use crate::drain::{Drain, Visit};
+use crate::http::error::{self, ApiError};
+use crate::http::passage::RequestId;
+use crate::http::state::AppState;
 use crate::http::upserts::JobView;
 use crate::upserts::{JobEnd, Moment, RunningJob, Started};
 
@@ -24,6 +27,36 @@ const HEARTBEAT: &[u8] = b":heartbeat\n\n";
 /// Progress is told this often at most.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Who wants something of a vector store: the server's promise to answer.
+/// Held until the last byte of the answer is made.
+pub(super) struct Caller {
+    _visit: Visit,
+    drain: Arc<Drain>,
+    /// A stream is made after the handler is done, where nobody else knows it.
+    request: Option<RequestId>,
+}
+
+impl Caller {
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// 503 while the server stops.
+    pub(super) fn enter(state: &AppState) -> Result<Self, Fault> {
+        let (visit, drain) = (state.drain.enter()?, state.drain.clone());
+        Ok(Self { _visit: visit, drain, request: RequestId::current() })
+    }
+
+    /// An end as the caller is told.
+    pub(super) fn told<T>(&self, end: Result<T, Fault>) -> Result<T, Fault> {
+        end.map_err(|fault| self.drain.explain(fault))
+    }
+
+    /// Its request, for the log.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.request.clone()
+    }
+}
+
 /// Answers as the caller wishes.
 ///
 /// # Errors
@@ -31,19 +64,20 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) async fn respond(
     started: Started,
     wish: &Wish,
+    caller: Caller,
     heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
     if wish.is_async {
         return Ok(accepted(&started));
     }
     if wish.streams {
-        return Ok(streamed(started, heartbeat));
+        return Ok(streamed(started, caller, heartbeat));
     }
-    let answer = match started {
-        Started::Running(mut job) => job.end().await?,
-        Started::Over(job) => end_of(*job)?,
+    let end = match started {
+        Started::Running(mut job) => job.end().await,
+        Started::Over(job) => end_of(*job),
     };
-    Ok(HttpResponse::Ok().json(&*answer))
+    Ok(HttpResponse::Ok().json(&*caller.told(end)?))
 }
 
 fn accepted(started: &Started) -> HttpResponse {
@@ -69,15 +103,15 @@ fn end_of(job: UpsertJob) -> JobEnd {
     }
 }
 
-fn streamed(started: Started, heartbeat: Duration) -> HttpResponse {
-    let body = match started {
-        Started::Running(job) => Body { job: Some(job), over: None, heartbeat, is_open: false },
+fn streamed(started: Started, caller: Caller, heartbeat: Duration) -> HttpResponse {
+    let (job, over) = match started {
+        Started::Running(job) => (Some(job), None),
         Started::Over(job) => {
             let progress = job.progress;
-            let over = Some(Moment { progress, end: Some(end_of(*job)) });
-            Body { job: None, over, heartbeat, is_open: false }
+            (None, Some(Moment { progress, end: Some(end_of(*job)) }))
         }
     };
+    let body = Body { job, over, caller, heartbeat, is_open: false };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -90,6 +124,7 @@ struct Body {
     job: Option<RunningJob>,
     /// The last moment of a job that was over before.
     over: Option<Moment>,
+    caller: Caller,
     heartbeat: Duration,
     is_open: bool,
 }
@@ -122,15 +157,14 @@ impl Body {
         if moment.end.is_some() {
             self.job = None;
         }
-        Some(bytes(moment))
+        Some(self.bytes(moment))
     }
-}
 
-fn bytes(moment: Moment) -> Bytes {
-    let mut out = Vec::new();
-    StreamEvent::Progress(moment.progress).write_to(&mut out);
-    if let Some(end) = moment.end {
-        match end {
+    fn bytes(&self, moment: Moment) -> Bytes {
+        let mut out = Vec::new();
+        StreamEvent::Progress(moment.progress).write_to(&mut out);
+        let Some(end) = moment.end else { return out.into() };
+        match self.caller.told(end) {
             Ok(answer) => {
                 let answer = Value::Object(Arc::unwrap_or_clone(answer));
                 StreamEvent::Result(answer).write_to(&mut out);
@@ -138,9 +172,12 @@ fn bytes(moment: Moment) -> Bytes {
             Err(fault) if fault.code == ErrorCode::Cancelled => {
                 StreamEvent::Abort(Done).write_to(&mut out);
             }
-            Err(fault) => StreamEvent::Error(fault.message).write_to(&mut out),
+            Err(fault) => {
+                error::log(&fault, self.caller.request.as_ref());
+                StreamEvent::Error(fault.message).write_to(&mut out);
+            }
         }
         StreamEvent::End(Done).write_to(&mut out);
+        out.into()
     }
-    out.into()
 }

@@ -15,6 +15,7 @@ use parlor_schemas::{ChatflowId, ErrorCode, PredictionRequest, Repetition};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use self::answer::Caller;
 use self::wish::Wish;
 use super::error::ApiError;
 use super::multipart;
@@ -137,7 +138,7 @@ async fn fill(
 ) -> Result<HttpResponse, ApiError> {
     let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
     let wish = Wish::of(&request)?;
-    let _visit = state.drain.enter()?;
+    let caller = Caller::enter(&state)?;
     let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
     let Value::Object(body) = incoming.body else {
         return Err(ApiError::bad("the body must be a JSON object"));
@@ -146,11 +147,12 @@ async fn fill(
     if let Some(repetition) = &repetition
         && let Some(earlier) = state.upserts.repeated(repetition)?
     {
-        return answer::respond(earlier, &wish, state.streams.heartbeat).await;
+        return answer::respond(earlier, &wish, caller, state.streams.heartbeat).await;
     }
-    let new = bind(&state, id, body, incoming.files, &wish, repetition).await?;
-    let started = state.upserts.start(new).await?;
-    answer::respond(started, &wish, state.streams.heartbeat).await
+    let mut new = bind(&state, id, body, incoming.files, &wish, repetition).await?;
+    new.request = caller.request();
+    let started = caller.told(state.upserts.start(new).await)?;
+    answer::respond(started, &wish, caller, state.streams.heartbeat).await
 }
 
 async fn bind(
@@ -172,11 +174,21 @@ async fn bind(
         question: asked.question.unwrap_or_default(),
         options: UpsertOptions { keep_going: wish.is_lenient },
     };
-    let chosen = find_targets(state, &flow, wanted).await?;
+    // Before the work that it stands for: compiling large files is some.
     let permit = state.upserts.handle().admit()?;
+    let chosen = find_targets(state, &flow, wanted).await?;
     let steps = upsert::bind(&flow, chosen, request, &state.services).await?;
     let outlives_client = wish.is_async || repetition.is_some();
-    Ok(NewJob { chatflow: id, chat_id, steps, permit, repetition, outlives_client })
+    Ok(NewJob {
+        chatflow: id,
+        chat_id,
+        steps,
+        permit,
+        repetition,
+        outlives_client,
+        is_awaited: !wish.is_async,
+        request: None,
+    })
 }
 
 /// The vector stores that are meant, compiled off the arbiter: a flow may hold

@@ -70,12 +70,13 @@ pub async fn remove(
     let wanted = targets::stop_nodes(fields.remove("stopNodeId").as_ref())?;
     let selection = selection(fields)?;
     let flow = state.flows.get(id)?;
+    let handle = state.upserts.handle();
+    // Before the work that it stands for: compiling large files is some.
+    let permit = handle.admit()?;
     let targets = super::find_targets(&state, &flow, wanted).await?;
     let [target] = targets.as_slice() else {
         return Err(ApiError::bad("stopNodeId must name one vector store"));
     };
-    let handle = state.upserts.handle();
-    let permit = handle.admit()?;
     let built = upsert::saved(&flow, target, &state.services).await?;
     let store = built.identity();
     let removal = handle.upsert(&permit, store, Box::new(StoreRemoval { built, selection }))?;

@@ -69,6 +69,7 @@ mod templates_parsers;
 mod tidy;
 mod uploads;
 mod uploads_paths;
+mod upsert_ends;
 mod upsert_goldens;
 mod upserts;
 mod variables;

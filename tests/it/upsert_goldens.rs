@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const NOTE: &str = "The museum closes at nine. The secret word is GALLEON.";
 
 /// Vectors of the letters of each text: different for different texts.
-fn vectors(request: &Received) -> Answer {
+pub fn vectors(request: &Received) -> Answer {
     let texts = match &request.body["input"] {
         Value::String(text) => vec![text.clone()],
         texts => texts.as_array().into_iter().flatten().map(as_text).collect(),
@@ -43,10 +43,10 @@ fn as_text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-struct Stage {
-    server: Parlor,
-    model: Scripted,
-    flow: String,
+pub struct Stage {
+    pub server: Parlor,
+    pub model: Scripted,
+    pub flow: String,
 }
 
 impl Stage {
@@ -56,8 +56,16 @@ impl Stage {
     }
 
     async fn with(name: &str, change: impl FnOnce(Flow) -> Flow) -> Self {
+        Self::started(Parlor::start(), name, change).await
+    }
+
+    /// A recorded flow, changed, on this server.
+    pub async fn started(
+        server: Parlor,
+        name: &str,
+        change: impl FnOnce(Flow) -> Flow,
+    ) -> Self {
         let model = Scripted::start(vectors).await;
-        let server = Parlor::start();
         let credential = server.openai_credential().await;
         let flow = Flow::golden(name)
             .with_openai(&credential, &model.basepath())
@@ -73,11 +81,11 @@ impl Stage {
         Self { server, model, flow }
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         format!("/api/v1/vector/upsert/{}", self.flow)
     }
 
-    async fn upsert(&self, body: Value) -> Reply {
+    pub async fn upsert(&self, body: Value) -> Reply {
         self.server.anyone().post(&self.path(), &body).await
     }
 
@@ -99,26 +107,26 @@ impl Stage {
         calls.map(|call| call.body["input"].clone()).collect()
     }
 
-    async fn history(&self) -> Vec<Value> {
+    pub async fn history(&self) -> Vec<Value> {
         let path = format!("/api/v1/upsert-history/{}", self.flow);
         let rows = self.server.operator().get(&path).await.expect(200).json();
         rows.as_array().expect("rows").clone()
     }
 
     /// Takes all chunks out; their number.
-    async fn empty(&self) -> u64 {
+    pub async fn empty(&self) -> u64 {
         let path = format!("/api/v1/vector/{}?all=true", self.flow);
         let reply = self.server.operator().delete(&path).await.expect(200).json();
         reply["affected"].as_u64().expect("a number")
     }
 
-    async fn jobs(&self) -> Vec<Value> {
+    pub async fn jobs(&self) -> Vec<Value> {
         let path = format!("/api/v1/upserts?chatflowId={}", self.flow);
         let rows = self.server.operator().get(&path).await.expect(200).json();
         rows.as_array().expect("rows").clone()
     }
 
-    async fn wait_for_state(&self, state: &str) -> bool {
+    pub async fn wait_for_state(&self, state: &str) -> bool {
         eventually(LIMIT, || async {
             self.jobs().await.last().is_some_and(|job| job["state"] == state)
         })
@@ -258,16 +266,22 @@ async fn who_does_not_wait_asks_the_job_and_who_streams_sees_its_progress() {
 async fn stuck(after: usize) -> (Stage, Arc<AtomicUsize>) {
     let one_a_call = |flow: Flow| flow.with_input("openAIEmbeddings_0", "batchSize", json!("1"));
     let stage = Stage::with("c-retrievalqa", one_a_call).await;
+    let left = get_stuck(&stage.model, after);
+    (stage, left)
+}
+
+/// Lets a server of embeddings answer so many calls more; what is left of them.
+pub fn get_stuck(model: &Scripted, after: usize) -> Arc<AtomicUsize> {
     let left = Arc::new(AtomicUsize::new(after));
     let answers = left.clone();
-    stage.model.answer(move |request| {
+    model.answer(move |request| {
         let take = |left: usize| left.checked_sub(1);
         match answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => vectors(request),
             Err(_) => Answer::Hang,
         }
     });
-    (stage, left)
+    left
 }
 
 #[tokio::test]

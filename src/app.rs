@@ -26,11 +26,10 @@ use crate::http::{passage, routes};
 use crate::retention;
 use crate::services::NodeServices;
 use crate::stop::Patience;
+use crate::store::archive::RECORDS_FILE;
 use crate::store::{Store, StoreOptions};
 use crate::upserts::{StoredLedger, Upserts, recovery};
 
-/// The SQLite file of record managers, in the data folder.
-const RECORDS_FILE: &str = "records.sqlite";
 /// How long upserts may take to undo their work when the server leaves at once.
 const HASTE: Duration = Duration::from_secs(1);
 

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use parlor_schemas::ErrorCode;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::error::ApiError;
 
@@ -49,6 +50,11 @@ pub async fn read_bytes(
         return Err(unsupported("compressed bodies are not taken"));
     }
     collect(body, limit).await
+}
+
+/// A list of UUIDs; `None` where one of them is none.
+pub fn uuids(values: &[Value]) -> Option<Vec<Uuid>> {
+    values.iter().map(|id| Uuid::try_parse(id.as_str()?).ok()).collect()
 }
 
 async fn collect(mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {

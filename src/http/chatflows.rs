@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::own_collections;
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
@@ -249,7 +249,7 @@ pub async fn delete(
     state.store.upsert_history().delete_chatflow(id).await?;
     let own = own_collections(id);
     state.store.vectors().remove_prefix(&own).await.map_err(Fault::from)?;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
+    Ok(Deleted::answer(1))
 }
 
 /// The chatflow of an id in a path.

@@ -5,6 +5,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use parlor_schemas::ChatflowId;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -22,6 +23,9 @@ pub(super) const VERSION: u8 = 1;
 /// Rows that one batch deletes: sled frees what a batch replaced at a bounded
 /// rate per batch, so that long ones pile up memory.
 const ROWS_A_SLICE: usize = 32;
+
+/// Rows that one pruning looks at.
+const ROWS_A_PRUNING: usize = 100;
 
 /// One tree of such rows. Clones share it.
 #[derive(Debug)]
@@ -134,6 +138,25 @@ impl<T: Indexed> IndexedTable<T> {
             }
         })
         .await
+    }
+
+    /// Deletes what is older than the newest `n_kept` rows of a chatflow, as
+    /// far as it may go: a page of them at most.
+    pub async fn prune(
+        &self,
+        chatflow: ChatflowId,
+        n_kept: usize,
+        may_go: impl Fn(&T) -> bool,
+    ) -> Result<(), StoreError> {
+        let newest =
+            RowPageQuery { limit: n_kept, order: Order::Descending, ..RowPageQuery::default() };
+        let listing = Listing::Chatflow(chatflow);
+        let Some(after) = self.page_end(listing.clone(), newest).await? else { return Ok(()) };
+        let rest = RowPageQuery { after: Some(after), limit: ROWS_A_PRUNING, ..newest };
+        for row in self.page(listing, rest).await?.rows.iter().filter(|row| may_go(row)) {
+            self.delete_row(row.id()).await?;
+        }
+        Ok(())
     }
 
     async fn write(&self, changes: Changes) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `export`, `intake`: conversations going out and coming in
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
-//! - [`archive`]: how a backup lies in files
+//! - [`archive`]: how a backup lies in files; `records`: SQLite's part of it
 //! - [`verify_folder`], [`verify_backup`]: does everything fit together?
 //! - [`blobs`]: uploaded files; [`vectors`]: the embedded vector index
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
@@ -54,6 +54,7 @@ mod purge;
 mod queue;
 mod rated;
 mod record;
+mod records;
 mod recovery;
 mod restore;
 mod rows;
@@ -94,6 +95,7 @@ pub use leads::Leads;
 pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use rated::MessageStats;
+pub use records::capture_records;
 pub use restore::Restore;
 pub use tally::CommitTally;
 pub use upsert_history::UpsertHistory;

@@ -39,8 +39,11 @@ use crate::flow::upsert::StoreStep;
 use crate::http::passage::RequestId;
 use crate::store::{Claim, Store};
 
-/// How long stopping waits for jobs that undo their work.
-const STOP_TIME: Duration = Duration::from_secs(10);
+/// How long a caller who stops jobs waits for them to undo their work.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+
+/// What a stopping server waits beyond the time that actors give their runners.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
 
 /// All upserts of the server.
 pub struct Upserts {
@@ -168,7 +171,7 @@ impl Upserts {
     pub async fn cancel(&self, id: Uuid) -> bool {
         let live = self.inner.live().get(&id).cloned();
         let runs = live.is_some();
-        end_all(live).await;
+        end_all(live, CANCEL_TIME).await;
         runs
     }
 
@@ -176,7 +179,7 @@ impl Upserts {
     pub async fn cancel_chatflow(&self, chatflow: ChatflowId) {
         let of_flow = |job: &&LiveJob| job.chatflow == chatflow;
         let live: Vec<_> = self.inner.live().values().filter(of_flow).cloned().collect();
-        end_all(live).await;
+        end_all(live, CANCEL_TIME).await;
     }
 
     /// Resolves when the jobs that are live now have ended.
@@ -196,15 +199,21 @@ impl Upserts {
     pub async fn stop(&self) {
         self.cut_off();
         let live: Vec<_> = self.inner.live().values().cloned().collect();
-        end_all(live).await;
+        end_all(live, stop_time(&self.inner.handle.limits())).await;
         self.inner.handle.stop();
     }
 }
 
+/// How long stopping waits for jobs that undo their work: until their actors
+/// drop them. The service files in `deploy` leave that much time.
+fn stop_time(limits: &UpsertLimits) -> Duration {
+    limits.grace + STOP_MARGIN
+}
+
 /// Tells jobs to stop and waits until they have, but not for ever.
-async fn end_all(jobs: impl IntoIterator<Item = LiveJob>) {
+async fn end_all(jobs: impl IntoIterator<Item = LiveJob>, longest: Duration) {
     let jobs: Vec<_> = jobs.into_iter().inspect(|job| job.cancel.cancel()).collect();
-    let _ = tokio::time::timeout(STOP_TIME, ends_of(jobs)).await;
+    let _ = tokio::time::timeout(longest, ends_of(jobs)).await;
 }
 
 async fn ends_of(jobs: Vec<LiveJob>) {

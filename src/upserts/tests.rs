@@ -293,3 +293,24 @@ fn a_server_whose_time_is_over_stops_its_jobs_as_interrupted_without_waiting() {
         assert_eq!(stored.progress.state, UpsertState::Interrupted);
     });
 }
+
+#[test]
+fn documents_are_measured_to_the_byte() {
+    let docs = [json!({"pageContent": "x\n"}), json!(7)];
+    let n_bytes = json!(docs).to_string().len();
+    assert!(drive::is_within(&docs, n_bytes));
+    assert!(!drive::is_within(&docs, n_bytes - 1));
+}
+
+#[test]
+fn a_server_that_stops_gives_its_jobs_the_time_that_their_actors_and_the_service_files_do() {
+    let limits = UpsertLimits::default();
+    assert!(stop_time(&limits) > limits.grace);
+    let unit = include_str!("../../deploy/systemd/parlor.service");
+    let seconds = |name: &str| {
+        let value = unit.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        Duration::from_secs(value.parse().unwrap())
+    };
+    let drain = seconds("Environment=PARLOR_DRAIN_S=");
+    assert!(seconds("TimeoutStopSec=") >= drain + stop_time(&limits) + Duration::from_secs(10));
+}

@@ -20,6 +20,7 @@ mod agents;
 mod attachments;
 mod bad_input;
 mod care;
+mod care_vectors;
 mod clients;
 mod crash;
 mod deploy;

@@ -7,22 +7,18 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
-use futures::stream::{self, Stream};
 use parlor_schemas::event::Done;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, UpsertJob};
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::wish::Wish;
 use crate::drain::{Drain, Visit};
 use crate::http::error::{self, ApiError};
 use crate::http::passage::RequestId;
+use crate::http::sse::{self, Events, HEARTBEAT};
 use crate::http::state::AppState;
 use crate::http::upserts::JobView;
 use crate::upserts::{JobEnd, Moment, RunningJob, Started};
-
-/// A comment of the event stream: clients skip it, proxies see life.
-const HEARTBEAT: &[u8] = b":heartbeat\n\n";
 
 /// Progress is told this often at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -112,12 +108,7 @@ fn streamed(started: Started, caller: Caller, heartbeat: Duration) -> HttpRespon
         }
     };
     let body = Body { job, over, caller, heartbeat, is_open: false };
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::CONNECTION, "keep-alive"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body.into_stream())
+    sse::response(body)
 }
 
 struct Body {
@@ -129,15 +120,7 @@ struct Body {
     is_open: bool,
 }
 
-impl Body {
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
-        stream::unfold(self, |mut body| async move {
-            let bytes = body.next_write().await?;
-            Some((Ok(bytes), body))
-        })
-    }
-
-    /// The next bytes; `None` after the end.
+impl Events for Body {
     async fn next_write(&mut self) -> Option<Bytes> {
         let moment = match (&mut self.job, self.over.take()) {
             (_, Some(over)) => over,
@@ -159,16 +142,15 @@ impl Body {
         }
         Some(self.bytes(moment))
     }
+}
 
+impl Body {
     fn bytes(&self, moment: Moment) -> Bytes {
         let mut out = Vec::new();
         StreamEvent::Progress(moment.progress).write_to(&mut out);
         let Some(end) = moment.end else { return out.into() };
         match self.caller.told(end) {
-            Ok(answer) => {
-                let answer = Value::Object(Arc::unwrap_or_clone(answer));
-                StreamEvent::Result(answer).write_to(&mut out);
-            }
+            Ok(answer) => StreamEvent::Result(answer).write_to(&mut out),
             Err(fault) if fault.code == ErrorCode::Cancelled => {
                 StreamEvent::Abort(Done).write_to(&mut out);
             }

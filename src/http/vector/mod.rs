@@ -9,9 +9,11 @@ mod answer;
 pub mod removal;
 mod wish;
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::UpsertOptions;
-use parlor_schemas::{ChatflowId, ErrorCode, PredictionRequest, Repetition};
+use parlor_schemas::{ChatflowId, ErrorCode, Fault, PredictionRequest, Repetition};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -20,9 +22,9 @@ use self::wish::Wish;
 use super::error::ApiError;
 use super::multipart;
 use super::prediction::SseEvent;
-use super::state::AppState;
+use super::state::{AppState, off_arbiter};
 use super::upserts::JobView;
-use crate::flow::cache::not_found;
+use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::targets;
 use crate::flow::uploads::FormFile;
 use crate::flow::upsert::{self, UpsertRequest};
@@ -143,26 +145,50 @@ async fn fill(
     let Value::Object(body) = incoming.body else {
         return Err(ApiError::bad("the body must be a JSON object"));
     };
-    let repetition = wish.repetition(id, &body, &incoming.files);
+    let incoming = Incoming { body, files: incoming.files };
+    let (incoming, wish, repetition) = recognized(id, incoming, wish).await?;
     if let Some(repetition) = &repetition
         && let Some(earlier) = state.upserts.repeated(repetition)?
     {
         return answer::respond(earlier, &wish, caller, state.streams.heartbeat).await;
     }
-    let mut new = bind(&state, id, body, incoming.files, &wish, repetition).await?;
+    let mut new = bind(&state, id, incoming, &wish, repetition).await?;
     new.request = caller.request();
     let started = caller.told(state.upserts.start(new).await)?;
     answer::respond(started, &wish, caller, state.streams.heartbeat).await
 }
 
+/// What a request brings.
+struct Incoming {
+    body: Map<String, Value>,
+    files: Vec<FormFile>,
+}
+
+/// What a repetition is recognized by, where the caller marks any.
+async fn recognized(
+    id: ChatflowId,
+    incoming: Incoming,
+    wish: Wish,
+) -> Result<(Incoming, Wish, Option<Repetition>), Fault> {
+    if !wish.has_key() {
+        return Ok((incoming, wish, None));
+    }
+    // Files of many megabytes are hashed.
+    let hash = move || {
+        let repetition = wish.repetition(id, &incoming.body, &incoming.files);
+        (incoming, wish, repetition)
+    };
+    off_arbiter(hash).await
+}
+
 async fn bind(
     state: &web::Data<AppState>,
     id: ChatflowId,
-    mut body: Map<String, Value>,
-    files: Vec<FormFile>,
+    incoming: Incoming,
     wish: &Wish,
     repetition: Option<Repetition>,
 ) -> Result<NewJob, ApiError> {
+    let Incoming { mut body, files } = incoming;
     let wanted = targets::stop_nodes(body.remove("stopNodeId").as_ref())?;
     let asked = PredictionRequest::from_json(Value::Object(body))?;
     let flow = state.flows.get(id)?;
@@ -176,8 +202,13 @@ async fn bind(
     };
     // Before the work that it stands for: compiling large files is some.
     let permit = state.upserts.handle().admit()?;
-    let chosen = find_targets(state, &flow, wanted).await?;
-    let steps = upsert::bind(&flow, chosen, request, &state.services).await?;
+    let bound = {
+        // A flow and a request may hold large files, which are decoded here.
+        let (state, flow) = (state.clone(), flow.clone());
+        let bind = move || upsert::bind(&flow, state.flows.targets(&flow, &wanted)?, request);
+        off_arbiter(bind).await??
+    };
+    let steps = bound.build(&flow, &state.services).await?;
     let outlives_client = wish.is_async || repetition.is_some();
     Ok(NewJob {
         chatflow: id,
@@ -193,13 +224,14 @@ async fn bind(
 
 /// The vector stores that are meant, compiled off the arbiter: a flow may hold
 /// large files.
-async fn find_targets(
+///
+/// # Errors
+/// What is wrong with the flow or the choice.
+pub(crate) async fn find_targets(
     state: &web::Data<AppState>,
-    flow: &std::sync::Arc<crate::flow::cache::ReadyFlow>,
+    flow: &Arc<ReadyFlow>,
     wanted: Vec<String>,
-) -> Result<Vec<targets::Target>, ApiError> {
+) -> Result<Vec<targets::Target>, Fault> {
     let (state, flow) = (state.clone(), flow.clone());
-    let found = web::block(move || state.flows.targets(&flow, &wanted)).await;
-    let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
-    Ok(found.map_err(stopped)??)
+    off_arbiter(move || state.flows.targets(&flow, &wanted)).await?
 }

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::Selection;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ pub async fn remove(
     let store = built.identity();
     let removal = handle.upsert(&permit, store, Box::new(StoreRemoval { built, selection }))?;
     let n_deleted = removal.await?.num_deleted;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+    Ok(Deleted::answer(n_deleted))
 }
 
 fn from_query(name: &str, value: String) -> Result<Value, ApiError> {
@@ -104,9 +104,7 @@ fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
     let bad = |what: &str| ApiError::bad(format!("{name} must be {what}"));
     match (name.as_str(), value) {
         ("ids", Value::Array(ids)) if (1..=MAX_IDS).contains(&ids.len()) => {
-            let id = |id: &Value| Uuid::try_parse(id.as_str()?).ok();
-            let ids: Option<Vec<Uuid>> = ids.iter().map(id).collect();
-            ids.map(Selection::Ids).ok_or_else(|| bad("a list of UUIDs"))
+            body::uuids(&ids).map(Selection::Ids).ok_or_else(|| bad("a list of UUIDs"))
         }
         ("ids", _) => Err(bad(&format!("a list of 1 to {MAX_IDS} UUIDs"))),
         ("filter", Value::Object(filter)) if !filter.is_empty() => {
@@ -132,6 +130,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(body: Value) -> Result<Selection, String> {

@@ -53,6 +53,11 @@ impl Wish {
         Ok(wish)
     }
 
+    /// Whether the caller marks repetitions.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// What a repetition is recognized by: the chatflow with the key, and all
     /// that the body says. A form's boundary says nothing, so what it holds is
     /// compared.
@@ -68,11 +73,12 @@ impl Wish {
         short.copy_from_slice(&key[..16]);
         let mut said = Sha256::new();
         said.update([u8::from(self.is_lenient)]);
+        // JSON says itself where it ends. Hashing has no way to fail.
+        let _ = serde_json::to_writer(&mut said, body);
         let mut add = |piece: &[u8]| {
             said.update((piece.len() as u64).to_be_bytes());
             said.update(piece);
         };
-        add(Value::Object(body.clone()).to_string().as_bytes());
         for file in files {
             add(file.name.as_bytes());
             add(file.mime.as_bytes());

@@ -29,7 +29,9 @@ use tokio::sync::OnceCell;
 pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
-pub use upsert::{UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
+pub use upsert::{
+    Settled, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, all_settled,
+};
 
 use crate::error::NodeError;
 use crate::inputs::Inputs;

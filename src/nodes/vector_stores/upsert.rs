@@ -15,7 +15,8 @@ use serde::Serialize;
 
 pub(super) use book::{AT_ONCE, Book, delete};
 pub(super) use gather::Gathered;
-pub(super) use lane::enter;
+pub(super) use lane::{enter, settling};
+pub use lane::{Settled, all_settled};
 pub(super) use records::Records;
 pub use report::UpsertReport;
 
@@ -91,7 +92,8 @@ impl VectorStore {
             counts.chunks = gathered.ids.len();
             counts.skipped = gathered.ids.len() - plan.to_write.len();
         });
-        Work::new(self, &gathered, &plan, &book, &progress, ctx).run().await?;
+        let work = Work::new(self, &gathered, &plan, &book, &progress, ctx);
+        let _settling = work.run().await?;
         self.remember(gathered, plan, &book, records, &calm(ctx)).await
     }
 

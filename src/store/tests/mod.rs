@@ -1,5 +1,6 @@
 //! Stories about the whole store, and what they share.
 
+mod backup_rows;
 mod care;
 mod commit;
 mod deletions;

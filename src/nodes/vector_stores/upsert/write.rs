@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::{self, Book};
 use super::gather::Gathered;
+use super::lane::{Settling, settling};
 use super::plan::Plan;
 use super::progress::Progress;
 use crate::ctx::TurnCtx;
@@ -46,11 +47,12 @@ impl<'a> Work<'a> {
         Self { store, gathered, plan, book, progress, ctx, has_announced: AtomicBool::new(false) }
     }
 
-    /// Writes and commits. The index is as before where it fails.
+    /// Writes and commits. The index is as before where it fails; else it is
+    /// ahead of the ledger until what this gives is dropped.
     ///
     /// # Errors
     /// The embeddings' and the store's.
-    pub(super) async fn run(self) -> Result<(), NodeError> {
+    pub(super) async fn run(self) -> Result<Settling, NodeError> {
         let written = tokio::select! {
             biased;
             () = self.ctx.cancel.cancelled() => Err(NodeError::Cancelled),
@@ -58,6 +60,7 @@ impl<'a> Work<'a> {
         };
         // From here on a caller who leaves changes nothing: it ends either way.
         let calm = calm(self.ctx);
+        let settling = settling().await;
         let done = match written {
             Ok(writer) => self.commit(writer, &calm).await,
             Err(error) => Err(error),
@@ -66,7 +69,7 @@ impl<'a> Work<'a> {
             self.roll_back(&calm).await;
             return Err(error);
         }
-        Ok(())
+        Ok(settling)
     }
 
     /// Embedding runs ahead of writing by [`IN_FLIGHT`] batches and one that

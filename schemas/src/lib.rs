@@ -43,7 +43,7 @@ pub use access::{Credential, CredentialInfo, Scope};
 pub use api_key::{ApiKey, KeyDigest, KeyLimit, PreviousSecret};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
-pub use error::{ErrorCode, Fault};
+pub use error::{ErrorCode, Fault, shown};
 pub use event::StreamEvent;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use message_filter::MessageFilter;

@@ -84,7 +84,10 @@ mod tests {
     #[test]
     fn an_answer_is_its_text_or_what_an_output_parser_made_of_it() {
         assert_eq!(words(&json!({"text": "Hello.", "question": "Hi"})), "Hello.");
-        assert_eq!(words(&json!({"json": {"name": "Ada"}, "chatId": "c"})), "{\n  \"name\": \"Ada\"\n}");
+        assert_eq!(
+            words(&json!({"json": {"name": "Ada"}, "chatId": "c"})),
+            "{\n  \"name\": \"Ada\"\n}"
+        );
         assert_eq!(words(&json!({"odd": 1})), "{\n  \"odd\": 1\n}");
     }
 }

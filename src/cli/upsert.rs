@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, Target, with_client};
 use super::{events, progress};
+use crate::flow::attachments::mime_of;
 
 /// Bytes of files that one request brings, unless one file has more.
 const MAX_BATCH_BYTES: u64 = 32 << 20;
@@ -66,7 +67,8 @@ pub(super) async fn run(data_dir: PathBuf, args: UpsertArgs) -> anyhow::Result<u
         Some((_, error)) if answer.is_empty() => return Err(error),
         failed => failed.map(|(part, error)| answer::Failed { part, n_parts, error }),
     };
-    let has_failures = answer.get("failures").and_then(Value::as_array).is_some_and(|some| !some.is_empty());
+    let has_failures =
+        answer.get("failures").and_then(Value::as_array).is_some_and(|some| !some.is_empty());
     let is_whole = failed.is_none() && !has_failures;
     answer::print(answer, failed, print_json);
     Ok(u8::from(!is_whole))
@@ -180,18 +182,10 @@ fn form(args: &UpsertArgs, batch: &[Sized]) -> anyhow::Result<reqwest::multipart
 fn mime(name: &str) -> &'static str {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
     match ending.as_str() {
-        "pdf" => "application/pdf",
-        "json" => "application/json",
         "jsonl" => "application/jsonl",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "md" => "text/markdown",
         "doc" => "application/msword",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         "xls" => "application/vnd.ms-excel",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        _ => "text/plain",
+        _ => mime_of(name).unwrap_or("text/plain"),
     }
 }
 

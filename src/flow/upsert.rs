@@ -6,7 +6,7 @@ use parlor_actors::UpsertRunner;
 use parlor_nodes::ctx::{AgentBudget, Kept, UsageMeter};
 use parlor_nodes::vector_stores::UpsertOptions;
 use parlor_nodes::{EventSink, Instance, Services, TurnCtx};
-use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionId, UnreadFile};
+use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionId, UnreadFile, shown};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -151,11 +151,10 @@ async fn build(
 }
 
 fn untaken_file(name: &str) -> Fault {
-    let shown: String = name.chars().take(80).collect();
     let message = format!(
         "no document loader that requests may change takes the file {}: connect one to the \
          vector store, or enable its file input for overrides",
-        shown.escape_debug()
+        shown(name, 80)
     );
     Fault::new(ErrorCode::BadRequest, message)
 }

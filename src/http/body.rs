@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use parlor_schemas::ErrorCode;
+use parlor_schemas::{ErrorCode, shown};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -26,8 +26,8 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
         "application/x-www-form-urlencoded" => form(&bytes),
         "text/plain" => Err(ApiError::bad("the body is text; send a JSON object with a question")),
         other => {
-            let shown: String = other.chars().take(60).collect();
-            Err(unsupported(&format!("a body of type {shown} is not taken; send application/json")))
+            let kind = shown(other, 60);
+            Err(unsupported(&format!("a body of type {kind} is not taken; send application/json")))
         }
     }
 }

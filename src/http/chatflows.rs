@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::own_collections;
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp, shown};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -257,7 +257,7 @@ pub async fn delete(
 /// # Errors
 /// 404 for anything that names none.
 pub fn find(id: &str, state: &AppState) -> Result<Chatflow, ApiError> {
-    let unknown = || ApiError(not_found(id.chars().take(60).collect::<String>().escape_debug()));
+    let unknown = || ApiError(not_found(shown(id, 60)));
     let parsed = ChatflowId::parse(id).map_err(|_| unknown())?;
     state.store.chatflows().get(parsed)?.ok_or_else(unknown)
 }

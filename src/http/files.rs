@@ -51,8 +51,7 @@ pub async fn get(query: Query, state: web::Data<AppState>) -> Result<HttpRespons
     let disposition = disposition(name.as_str());
     let blobs = state.store.blobs().clone();
     let found = off_arbiter(move || blobs.file(&folder, &name).map(open)).await??;
-    let (file, length, head) =
-        found.ok_or_else(|| ApiError::new(ErrorCode::NotFound, missing))?;
+    let (file, length, head) = found.ok_or_else(|| ApiError::new(ErrorCode::NotFound, missing))?;
     let response = HttpResponse::Ok()
         .insert_header((header::CONTENT_DISPOSITION, disposition))
         .insert_header((header::CONTENT_TYPE, media_type(&head)))

@@ -1,7 +1,7 @@
 //! `/api/v1/variables`: what `{{$vars.name}}` means in flows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{ErrorCode, Timestamp, Variable, VariableType};
+use parlor_schemas::{ErrorCode, Timestamp, Variable, VariableType, shown};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -173,7 +173,6 @@ fn parse(id: &str) -> Result<Uuid, ApiError> {
 }
 
 fn unknown(id: &str) -> ApiError {
-    let shown: String = id.chars().take(60).collect();
-    let message = format!("Variable {} not found in the database", shown.escape_debug());
+    let message = format!("Variable {} not found in the database", shown(id, 60));
     ApiError::new(ErrorCode::NotFound, message)
 }

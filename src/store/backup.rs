@@ -79,7 +79,8 @@ impl Backup {
     pub async fn next(&mut self) -> Result<Option<Vec<BackupItem>>, StoreError> {
         if let Some(tree) = self.trees.front().cloned() {
             let (mark, after) = (self.mark.clone(), self.after.take());
-            let page = self.history.blocking(move |history| rows_page(&history, &mark, &tree, after));
+            let page =
+                self.history.blocking(move |history| rows_page(&history, &mark, &tree, after));
             let (items, end) = page.await?;
             if end.is_none() {
                 self.trees.pop_front();

@@ -15,6 +15,7 @@ use parlor_schemas::{ChatId, ChatflowId, Fault, Halves, MessageFilter, SessionKe
 
 use super::HISTORY;
 use super::blobs::{BlobFolder, Blobs};
+use super::blocking::blocking;
 use super::deletions::Deletions;
 use super::disk::Disk;
 use super::error::StoreError;
@@ -132,9 +133,7 @@ impl History {
         read: impl FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let history = self.clone();
-        // It fails only when the read panicked or the runtime shuts down.
-        let read = tokio::task::spawn_blocking(move || read(history)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || read(history)).await
     }
 
     async fn load_session(

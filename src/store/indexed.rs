@@ -9,6 +9,7 @@ use parlor_schemas::ChatflowId;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::blocking::blocking;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::keys;
@@ -76,9 +77,7 @@ impl<T: Indexed> IndexedTable<T> {
         query: RowPageQuery,
     ) -> Result<RowPage<T>, StoreError> {
         let table = self.clone();
-        // It fails only when the read panicked or the runtime shuts down.
-        let read = tokio::task::spawn_blocking(move || table.read_page(&listing, &query)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || table.read_page(&listing, &query)).await
     }
 
     /// Where a page ends and more rows follow, without reading a row.
@@ -88,8 +87,7 @@ impl<T: Indexed> IndexedTable<T> {
         query: RowPageQuery,
     ) -> Result<Option<RowCursor>, StoreError> {
         let table = self.clone();
-        let read = tokio::task::spawn_blocking(move || table.end_of_page(&listing, &query)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || table.end_of_page(&listing, &query)).await
     }
 
     /// Stores the row that `decide` makes of what is there; no other change

@@ -28,6 +28,7 @@ mod api_keys;
 pub mod archive;
 mod backup;
 pub mod blobs;
+mod blocking;
 mod chatflows;
 mod chunk_ledger;
 mod commit;
@@ -315,11 +316,11 @@ impl Store {
     pub async fn verify(&self) -> Result<Verification, StoreError> {
         let mut found = self.history.verify().await?;
         let folder = self.folder.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let look = move || {
             vectors::verify(&folder, &mut found);
-            found
-        });
-        looked.await.map_err(|_| StoreError::Panicked)
+            Ok(found)
+        };
+        blocking::blocking(look).await
     }
 
     /// How the writer's groups went.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parlor_actors::{PendingUpsert, UpsertPermit};
+use parlor_actors::{PendingUpsert, UpsertPermit, upsert_stopped};
 use parlor_schemas::{
     ErrorCode, Fault, JobError, Timestamp, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply,
     UpsertState,
@@ -74,7 +74,7 @@ impl Drive {
                     // Nothing of it is written yet; the upserts before it need
                     // not be waited for, and dropping it gives up its place.
                     if progress.borrow().state == UpsertState::Waiting {
-                        break Err(stopped());
+                        break Err(upsert_stopped());
                     }
                     is_told = true;
                     pending.cancel();
@@ -166,9 +166,4 @@ pub(super) fn is_within(docs: &[Value], most: usize) -> bool {
     }
 
     serde_json::to_writer(Room(most), docs).is_ok()
-}
-
-/// The fault of a job that ended without a word.
-pub(super) fn stopped() -> Fault {
-    Fault::new(ErrorCode::Cancelled, "the upsert was stopped; send it again to finish it")
 }

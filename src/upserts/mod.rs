@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit};
+use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit, upsert_stopped};
 use parlor_schemas::{
     ChatId, ChatflowId, ErrorCode, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress,
     UpsertState,
@@ -145,7 +145,7 @@ impl Upserts {
     /// [`ErrorCode::KeyReused`]; what the store says.
     pub async fn start(&self, new: NewJob) -> Result<Started, Fault> {
         let started = self.runtime.spawn(self.inner.clone().start(new)).await;
-        started.unwrap_or_else(|_| Err(drive::stopped()))
+        started.unwrap_or_else(|_| Err(upsert_stopped()))
     }
 
     /// A job as it is now.

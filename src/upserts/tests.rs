@@ -35,7 +35,7 @@ impl UpsertRunner for Scripted {
                 Script::UntilTold(told) => told.notified().await,
                 Script::UntilCancelled => {
                     cancel.cancelled().await;
-                    return Err(drive::stopped());
+                    return Err(upsert_stopped());
                 }
                 Script::Fail => return Err(Fault::new(ErrorCode::UpstreamFailed, "no vectors")),
             }

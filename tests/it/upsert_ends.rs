@@ -14,9 +14,7 @@ use tokio::task::JoinHandle;
 use crate::support::scripted::Received;
 use crate::support::server::run_command;
 use crate::support::stores::StoreServer;
-use crate::support::{
-    Answer, Caller, Flow, Options, Parlor, Reply, eventually, http, sse,
-};
+use crate::support::{Answer, Caller, Flow, Options, Parlor, Reply, eventually, http, sse};
 use crate::upsert_goldens::{Stage, get_stuck, vectors};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -94,8 +92,7 @@ fn filling(stage: &Stage, caller: Caller) -> JoinHandle<Reply> {
 #[tokio::test]
 async fn upserts_that_do_not_end_in_time_are_cut_off_and_their_callers_told_to_come_back() {
     let options = Options::default().args(&["--drain-s", "0"]).env("LOG_FORMAT", "json");
-    let mut stage =
-        Stage::started(Parlor::start_with(options), "c-retrievalqa", one_a_call).await;
+    let mut stage = Stage::started(Parlor::start_with(options), "c-retrievalqa", one_a_call).await;
     let left = get_stuck(&stage.model, 1);
     let stream = filling(&stage, stage.server.anyone().with("accept", "text/event-stream"));
     assert!(eventually(LIMIT, || async { left.load(Ordering::SeqCst) == 0 }).await);
@@ -153,7 +150,9 @@ async fn upsert_files(stage: &Stage, folder: &Path, names: &[String], more: &[&s
 
 fn notes(folder: &Path, n: usize) -> Vec<String> {
     let names: Vec<_> = (0..n).map(|n| format!("note-{n}.txt")).collect();
-    names.iter().for_each(|name| std::fs::write(folder.join(name), format!("About {name}")).unwrap());
+    names
+        .iter()
+        .for_each(|name| std::fs::write(folder.join(name), format!("About {name}")).unwrap());
     names
 }
 

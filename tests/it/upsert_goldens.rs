@@ -60,11 +60,7 @@ impl Stage {
     }
 
     /// A recorded flow, changed, on this server.
-    pub async fn started(
-        server: Parlor,
-        name: &str,
-        change: impl FnOnce(Flow) -> Flow,
-    ) -> Self {
+    pub async fn started(server: Parlor, name: &str, change: impl FnOnce(Flow) -> Flow) -> Self {
         let model = Scripted::start(vectors).await;
         let credential = server.openai_credential().await;
         let flow = Flow::golden(name)

@@ -50,12 +50,14 @@ fn full_cleanup(flow: &Value, stores: &[String]) -> Option<String> {
             let typed = node["data"]["inputs"]["recordManager"].as_str();
             typed.is_some_and(|typed| typed.contains(&reference)) && is_meant(&node["id"])
         };
-        list("edges").iter().any(|edge| edge["source"] == manager["id"] && is_meant(&edge["target"]))
+        list("edges")
+            .iter()
+            .any(|edge| edge["source"] == manager["id"] && is_meant(&edge["target"]))
             || list("nodes").iter().any(|node| refers(&node))
     };
-    let manager = list("nodes").iter().find(|node| {
-        node["data"]["inputs"]["cleanup"] == "full" && is_connected(node)
-    })?;
+    let manager = list("nodes")
+        .iter()
+        .find(|node| node["data"]["inputs"]["cleanup"] == "full" && is_connected(node))?;
     let title = |name: &str| manager["data"][name].as_str().unwrap_or_default().to_owned();
     Some(format!("{} ({})", title("label"), manager["id"].as_str().unwrap_or_default()))
 }

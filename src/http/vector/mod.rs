@@ -7,6 +7,8 @@
 
 mod answer;
 pub mod removal;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::sync::Arc;
@@ -92,7 +94,24 @@ pub async fn external(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    fill(request, id, payload, state).await
+    let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
+    let wish = Wish::of(&request)?;
+    let caller = Caller::enter(&state)?;
+    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
+    let Value::Object(body) = incoming.body else {
+        return Err(ApiError::bad("the body must be a JSON object"));
+    };
+    let incoming = Incoming { body, files: incoming.files };
+    let (incoming, wish, repetition) = recognized(id, incoming, wish).await?;
+    if let Some(repetition) = &repetition
+        && let Some(earlier) = state.upserts.repeated(repetition)?
+    {
+        return answer::respond(earlier, &wish, caller, state.streams.heartbeat).await;
+    }
+    let mut new = bind(&state, id, incoming, &wish, repetition).await?;
+    new.request = caller.request();
+    let started = caller.told(state.upserts.start(new).await)?;
+    answer::respond(started, &wish, caller, state.streams.heartbeat).await
 }
 
 /// The same for the operator: no key of the chatflow is asked for.
@@ -116,7 +135,7 @@ pub async fn internal(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    fill(request, id, payload, state).await
+    external(request, id, payload, state).await
 }
 
 /// Answers a path that lacks the chatflow, in Flowise's words.
@@ -130,32 +149,6 @@ pub async fn internal(
 pub async fn without_id() -> Result<HttpResponse, ApiError> {
     let message = "Error: vectorsController.upsertVector - id not provided!";
     Err(ApiError::new(ErrorCode::PreconditionFailed, message))
-}
-
-async fn fill(
-    request: HttpRequest,
-    id: web::Path<String>,
-    payload: web::Payload,
-    state: web::Data<AppState>,
-) -> Result<HttpResponse, ApiError> {
-    let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
-    let wish = Wish::of(&request)?;
-    let caller = Caller::enter(&state)?;
-    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
-    let Value::Object(body) = incoming.body else {
-        return Err(ApiError::bad("the body must be a JSON object"));
-    };
-    let incoming = Incoming { body, files: incoming.files };
-    let (incoming, wish, repetition) = recognized(id, incoming, wish).await?;
-    if let Some(repetition) = &repetition
-        && let Some(earlier) = state.upserts.repeated(repetition)?
-    {
-        return answer::respond(earlier, &wish, caller, state.streams.heartbeat).await;
-    }
-    let mut new = bind(&state, id, incoming, &wish, repetition).await?;
-    new.request = caller.request();
-    let started = caller.told(state.upserts.start(new).await)?;
-    answer::respond(started, &wish, caller, state.streams.heartbeat).await
 }
 
 /// What a request brings.

@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::Selection;
+use parlor_schemas::shown;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -20,6 +21,8 @@ use crate::http::state::AppState;
 const MAX_BODY: usize = 1 << 20;
 /// Most ids at once.
 const MAX_IDS: usize = 10_000;
+/// Characters of a selector's name that an error repeats.
+const MAX_SHOWN: usize = 40;
 /// Longest origin in bytes.
 const MAX_ORIGIN_BYTES: usize = 2_048;
 
@@ -64,7 +67,7 @@ pub async fn remove(
     for (name, value) in query.into_inner() {
         let value = from_query(&name, value)?;
         if fields.insert(name.clone(), value).is_some() {
-            return Err(ApiError::bad(format!("{} comes twice", shown(&name))));
+            return Err(ApiError::bad(format!("{} comes twice", shown(&name, MAX_SHOWN))));
         }
     }
     let wanted = targets::stop_nodes(fields.remove("stopNodeId").as_ref())?;
@@ -98,7 +101,11 @@ fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
     let mut fields = fields.into_iter();
     let (name, value) = fields.next().ok_or_else(|| ApiError::bad(none))?;
     if let Some((other, _)) = fields.next() {
-        let message = format!("{} and {} are two selectors; {none}", shown(&name), shown(&other));
+        let message = format!(
+            "{} and {} are two selectors; {none}",
+            shown(&name, MAX_SHOWN),
+            shown(&other, MAX_SHOWN)
+        );
         return Err(ApiError::bad(message));
     }
     let bad = |what: &str| ApiError::bad(format!("{name} must be {what}"));
@@ -120,12 +127,10 @@ fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
         ("origin", _) => Err(bad("a text")),
         ("all", Value::Bool(true)) => Ok(Selection::Everything),
         ("all", _) => Err(bad("true")),
-        (other, _) => Err(ApiError::bad(format!("{} selects nothing; {none}", shown(other)))),
+        (other, _) => {
+            Err(ApiError::bad(format!("{} selects nothing; {none}", shown(other, MAX_SHOWN))))
+        }
     }
-}
-
-fn shown(name: &str) -> String {
-    name.chars().take(40).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]

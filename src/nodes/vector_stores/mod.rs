@@ -29,9 +29,7 @@ use tokio::sync::OnceCell;
 pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
-pub use upsert::{
-    Settled, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, all_settled,
-};
+pub use upsert::{Settled, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, all_settled};
 
 use crate::error::NodeError;
 use crate::inputs::Inputs;

@@ -29,11 +29,10 @@ use crate::retention;
 use crate::running_keys::RunningKeys;
 use crate::services::NodeServices;
 use crate::stop::Patience;
+use crate::store::archive::RECORDS_FILE;
 use crate::store::{Store, StoreOptions};
 use crate::upserts::{StoredLedger, Upserts, recovery};
 
-/// The SQLite file of record managers, in the data folder.
-const RECORDS_FILE: &str = "records.sqlite";
 /// How long upserts may take to undo their work when the server leaves at once.
 const HASTE: Duration = Duration::from_secs(1);
 /// How long the head of a request may take.
@@ -81,7 +80,6 @@ impl Application {
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
         let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
-        let interrupted = upserts.mark_interrupted().await?;
         let services = NodeServices {
             provider_urls: args.provider_urls.iter().cloned().collect(),
             blobs: store.blobs().clone(),
@@ -127,8 +125,20 @@ impl Application {
             patience: args.patience(),
             frame_ancestors: args.iframe_origins.0.clone(),
             state: web::Data::new(state),
-            interrupted,
+            interrupted: Vec::new(),
         })
+    }
+
+    /// Marks the upserts that a crash ended; what they left is taken out once
+    /// the server listens on its port. Call it before [`Self::listen`], and for
+    /// a server that stays only: that of one command would mark them and leave
+    /// before anything is taken out, and nobody would know of them any more.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn recover(&mut self) -> anyhow::Result<()> {
+        self.interrupted = self.state.upserts.mark_interrupted().await?;
+        Ok(())
     }
 
     /// What handlers share.

@@ -114,5 +114,6 @@ async fn cut_off(state: &AppState) {
     tracing::warn!(n_visits, "the time to finish is over: what still runs is cut off");
     state.drain.cut();
     state.supervisor.abort_all();
+    state.upserts.cut_off();
     let _ = timeout(FAREWELL, state.drain.emptied()).await;
 }

@@ -43,4 +43,5 @@ pub use ports::{
     Append, HistoryStore, LoadedSession, Progress, SessionTail, TurnOutcome, TurnRunner,
     UpsertRunner,
 };
+pub use upsert::stopped as upsert_stopped;
 pub use upsert_handle::{PendingUpsert, UpsertHandle, UpsertLimits, UpsertPermit};

@@ -160,6 +160,6 @@ pub(crate) fn store_full() -> Fault {
 }
 
 /// The fault of an upsert that was cancelled.
-pub(crate) fn stopped() -> Fault {
+pub fn stopped() -> Fault {
     Fault::new(ErrorCode::Cancelled, "the upsert was stopped; send it again to finish it")
 }

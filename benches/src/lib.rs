@@ -15,7 +15,7 @@
 //! - [`streams`]: many slow streams at a time, beside the model server's own
 //! - [`history`]: a long history, read and added to, beside other stores
 //! - [`crash`]: the server killed under load, and what its clients were told
-//! - [`program`]: what the measuring programs do alike
+//! - [`dice`]: made-up data; [`program`]: what the measuring programs do alike
 //! - [`vectors`]: the embedded vector index by itself, without a server
 //! - [`sessions`]: conversations at rest by themselves, without a server
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
@@ -23,6 +23,7 @@
 pub mod answer;
 pub mod client;
 pub mod crash;
+pub mod dice;
 pub mod history;
 pub mod http;
 pub mod ledger;

@@ -90,9 +90,21 @@ impl Fault {
     }
 }
 
+/// What a caller wrote, as a message may repeat it: at most so many characters,
+/// none of which does anything to a terminal or a log.
+pub fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).flat_map(char::escape_debug).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_repeated_is_short_and_does_nothing() {
+        assert_eq!(shown("a\u{1b}[2J\nb", 4), "a\\u{1b}[2");
+        assert_eq!(shown("übrig", 2), "üb");
+    }
 
     #[test]
     fn a_log_gets_no_words_of_a_provider() {

@@ -5,8 +5,10 @@
 //! `end`, `error` and `abort` are preceded by `message` without its colon;
 //! SSE parsers ignore both lines, and clients compare neither.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::upsert::UpsertProgress;
 
@@ -30,7 +32,7 @@ pub enum StreamEvent {
     /// How far an upsert is.
     Progress(UpsertProgress),
     /// What an upsert did: the body of its answer.
-    Result(Value),
+    Result(Arc<Map<String, Value>>),
     /// After success: chatId, chatMessageId, question, sessionId, memoryType.
     Metadata(Value),
     /// What went wrong, in the words of the JSON error's `message`.

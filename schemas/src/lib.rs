@@ -48,7 +48,7 @@ pub use access::{Credential, CredentialInfo, Scope};
 pub use api_key::{ApiKey, KeyDigest, KeyLimit, PreviousSecret};
 pub use chat_message::{ChatMessage, ChatType, Role};
 pub use chatflow::Chatflow;
-pub use error::{ErrorCode, Fault};
+pub use error::{ErrorCode, Fault, shown};
 pub use event::StreamEvent;
 pub use exchange::{Exchange, PastUploads};
 pub use exchanges::Exchanges;

@@ -72,9 +72,9 @@ async fn ask(client: &Client, args: &AskArgs) -> anyhow::Result<Value> {
         println!();
         return Ok(sources);
     };
-    match answer["text"].as_str() {
-        Some(text) if !args.json => println!("{text}"),
-        _ => println!("{answer:#}"),
+    match args.json {
+        true => println!("{answer:#}"),
+        false => println!("{}", events::words(&answer)),
     }
     Ok(if args.json { Value::Null } else { answer["sourceDocuments"].clone() })
 }

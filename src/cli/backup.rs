@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use super::client::{Client, Target, with_client};
 use super::progress;
 use crate::store::archive::{
-    BACKUP_FORMAT, Counts, FileEntry, Line, MANIFEST, Manifest, hex, safe_path,
+    BACKUP_FORMAT, Counts, FileEntry, Line, MANIFEST, Manifest, RECORDS_FILE, hex, safe_path,
 };
 
 /// After this many bytes the history goes on in another file.
@@ -90,7 +90,7 @@ async fn make(
 }
 
 fn show(counts: &Counts, args: &BackupArgs) {
-    let Counts { rows, turns, blobs, vectors, damaged } = counts;
+    let Counts { rows, turns, blobs, vectors, records: _, damaged } = counts;
     println!("{turns} turns, {rows} rows and {blobs} files are in {}", args.dir.display());
     if *vectors > 0 {
         println!("The vector indexes take {vectors} files more.");
@@ -162,6 +162,10 @@ impl Receiving {
                 self.own.vectors += 1;
                 let path = safe_path(&path).context("the server sent a strange file name")?;
                 folder.begin(&format!("vectors/{}", path.display()))
+            }
+            Line::Records => {
+                self.own.records += 1;
+                folder.begin(RECORDS_FILE)
             }
             Line::Piece { data } => folder.write(&BASE64_STANDARD.decode(data)?),
             Line::End(counts) => {

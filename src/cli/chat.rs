@@ -4,7 +4,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::Args;
 use parlor_schemas::SessionId;
 use serde_json::{Value, json};
@@ -59,10 +58,7 @@ async fn ask(client: &Client, path: &str, question: &str, session: &str) -> anyh
     let response = request.header("Content-Type", "application/json").body(body.to_string());
     match events::read(response.send().await?, show).await? {
         None => println!(),
-        Some(answer) => match answer["text"].as_str() {
-            Some(text) => println!("{text}"),
-            None => bail!("no answer came"),
-        },
+        Some(answer) => println!("{}", events::words(&answer)),
     }
     Ok(())
 }

@@ -53,6 +53,16 @@ pub(super) async fn read(
     Ok(None)
 }
 
+/// An answer that is no stream, as a person reads it: its text, else what an
+/// output parser made of it, else all of it.
+pub(super) fn words(answer: &Value) -> String {
+    match (answer["text"].as_str(), &answer["json"]) {
+        (Some(text), _) => text.to_owned(),
+        (None, Value::Null) => format!("{answer:#}"),
+        (None, shaped) => format!("{shaped:#}"),
+    }
+}
+
 /// The event of a line, if it holds one.
 fn event(line: &[u8]) -> anyhow::Result<Option<(String, Value)>> {
     let Some(json) = line.strip_prefix(b"data:") else { return Ok(None) };
@@ -62,5 +72,22 @@ fn event(line: &[u8]) -> anyhow::Result<Option<(String, Value)>> {
         ("error", Value::String(message)) => bail!("{message}"),
         ("abort", _) => bail!("it was stopped"),
         (_, data) => Ok(Some((name, data))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_its_text_or_what_an_output_parser_made_of_it() {
+        assert_eq!(words(&json!({"text": "Hello.", "question": "Hi"})), "Hello.");
+        assert_eq!(
+            words(&json!({"json": {"name": "Ada"}, "chatId": "c"})),
+            "{\n  \"name\": \"Ada\"\n}"
+        );
+        assert_eq!(words(&json!({"odd": 1})), "{\n  \"odd\": 1\n}");
     }
 }

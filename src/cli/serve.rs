@@ -30,7 +30,8 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
         )
     })?;
     let local = listener.local_addr()?;
-    let application = Application::build(&data_dir, &args).await?;
+    let mut application = Application::build(&data_dir, &args).await?;
+    application.recover().await?;
     let state = application.state().clone();
     let guarded = state.basic.is_some();
     let example = if args.no_example { None } else { example_once(&state.store, &data_dir)? };

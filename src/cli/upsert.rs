@@ -1,9 +1,6 @@
 //! `parlor upsert`: files into the vector stores of a chatflow.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the command line speaks to its person; --json keeps standard output for the answer"
-)]
+mod answer;
+mod cleanup;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, Target, with_client};
 use super::{events, progress};
+use crate::flow::attachments::mime_of;
 
 /// Bytes of files that one request brings, unless one file has more.
 const MAX_BATCH_BYTES: u64 = 32 << 20;
@@ -42,32 +40,57 @@ pub(super) struct UpsertArgs {
 /// A file with its length.
 type Sized = (PathBuf, u64);
 
+/// What came of the parts that were sent.
+struct Sent {
+    /// The answers so far, added up.
+    answer: Map<String, Value>,
+    /// The part that failed, and why; those after it were not sent.
+    failed: Option<(usize, anyhow::Error)>,
+}
+
 pub(super) async fn run(data_dir: PathBuf, args: UpsertArgs) -> anyhow::Result<u8> {
     let (batches, unreadable) = batches(&args)?;
-    let print_json = args.json;
-    let mut answer = with_client(&data_dir, &args.target.clone(), |client| async move {
-        let bar = progress::chunks();
-        let mut total = Map::new();
-        for (at, batch) in batches.iter().enumerate() {
-            if batches.len() > 1 {
-                bar.set_prefix(format!("Part {} of {}, ", at + 1, batches.len()));
-            }
-            add(&mut total, send(&client, &args, batch, &bar).await?);
+    let (print_json, n_parts, n_unreadable) = (args.json, batches.len(), unreadable.len());
+    let sent = with_client(&data_dir, &args.target.clone(), |client| async move {
+        if n_parts > 1 || n_unreadable > 0 {
+            cleanup::refuse_full(&client, &args, n_parts).await?;
         }
-        bar.finish_and_clear();
-        Ok(total)
+        Ok(send_all(&client, &args, &batches).await)
     })
     .await?;
+    let Sent { mut answer, failed } = sent;
     if !unreadable.is_empty() {
-        add(&mut answer, Map::from_iter([("failures".to_owned(), json!(unreadable))]));
+        answer::add(&mut answer, Map::from_iter([("failures".to_owned(), json!(unreadable))]));
     }
-    let failures = answer.get("failures").and_then(Value::as_array).map_or(0, Vec::len);
-    if print_json {
-        println!("{:#}", Value::Object(answer));
-    } else {
-        tell(&answer);
+    let failed = match failed {
+        // There is nothing else to tell.
+        Some((_, error)) if answer.is_empty() => return Err(error),
+        failed => failed.map(|(part, error)| answer::Failed { part, n_parts, error }),
+    };
+    let has_failures =
+        answer.get("failures").and_then(Value::as_array).is_some_and(|some| !some.is_empty());
+    let is_whole = failed.is_none() && !has_failures;
+    answer::print(answer, failed, print_json);
+    Ok(u8::from(!is_whole))
+}
+
+async fn send_all(client: &Client, args: &UpsertArgs, batches: &[Vec<Sized>]) -> Sent {
+    let bar = progress::chunks();
+    let mut sent = Sent { answer: Map::new(), failed: None };
+    for (at, batch) in batches.iter().enumerate() {
+        if batches.len() > 1 {
+            bar.set_prefix(format!("Part {} of {}, ", at + 1, batches.len()));
+        }
+        match send(client, args, batch, &bar).await {
+            Ok(answer) => answer::add(&mut sent.answer, answer),
+            Err(error) => {
+                sent.failed = Some((at + 1, error));
+                break;
+            }
+        }
     }
-    Ok(u8::from(failures > 0))
+    bar.finish_and_clear();
+    sent
 }
 
 /// The files in requests of bounded size, and those that cannot be read here.
@@ -159,18 +182,10 @@ fn form(args: &UpsertArgs, batch: &[Sized]) -> anyhow::Result<reqwest::multipart
 fn mime(name: &str) -> &'static str {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
     match ending.as_str() {
-        "pdf" => "application/pdf",
-        "json" => "application/json",
         "jsonl" => "application/jsonl",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "md" => "text/markdown",
         "doc" => "application/msword",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         "xls" => "application/vnd.ms-excel",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        _ => "text/plain",
+        _ => mime_of(name).unwrap_or("text/plain"),
     }
 }
 
@@ -181,56 +196,9 @@ fn show(bar: &ProgressBar, data: &Value) {
     bar.set_position(count("written") + count("skipped"));
 }
 
-/// Adds an answer to those before it: numbers are summed, lists go on.
-fn add(total: &mut Map<String, Value>, next: Map<String, Value>) {
-    for (name, value) in next {
-        match (total.get_mut(&name), value) {
-            (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
-            (Some(sum @ Value::Number(_)), Value::Number(more)) => {
-                let more = more.as_u64().unwrap_or(0);
-                *sum = json!(sum.as_u64().unwrap_or(0) + more);
-            }
-            (_, value) => {
-                total.insert(name, value);
-            }
-        }
-    }
-}
-
-fn tell(answer: &Map<String, Value>) {
-    let counts = [
-        ("numAdded", "added"),
-        ("numUpdated", "updated"),
-        ("numSkipped", "unchanged"),
-        ("numDeleted", "deleted"),
-    ];
-    let told = counts.iter().filter_map(|(name, word)| {
-        let count = answer.get(*name)?.as_u64()?;
-        Some(format!("{count} chunks {word}"))
-    });
-    let told: Vec<String> = told.collect();
-    println!("{}", if told.is_empty() { "Nothing was done".to_owned() } else { told.join(", ") });
-    for failure in answer.get("failures").and_then(Value::as_array).into_iter().flatten() {
-        let text = |name: &str| failure[name].as_str().unwrap_or_default();
-        eprintln!("{} {}", text("name"), text("problem"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_are_added_up() {
-        let mut total = Map::new();
-        for n in 1..=2 {
-            let answer = json!({"numAdded": n, "addedDocs": [n], "failures": [{"name": n}]});
-            add(&mut total, answer.as_object().unwrap().clone());
-        }
-        let expected =
-            json!({"numAdded": 3, "addedDocs": [1, 2], "failures": [{"name": 1}, {"name": 2}]});
-        assert_eq!(Value::Object(total), expected);
-    }
 
     #[test]
     fn files_go_in_parts_and_those_that_are_none_are_named() {

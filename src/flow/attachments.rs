@@ -83,7 +83,7 @@ impl Rules {
 }
 
 /// The types of Flowise's settings by extension, where it has one name for it.
-fn mime_of(name: &str) -> Option<&'static str> {
+pub(crate) fn mime_of(name: &str) -> Option<&'static str> {
     const OFFICE: [&str; 3] = [
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parlor_actors::UpsertRunner;
 use parlor_nodes::vector_stores::UpsertOptions;
 use parlor_nodes::{Instance, Services, TurnCtx};
-use parlor_schemas::{ChatId, ErrorCode, Fault, UnreadFile};
+use parlor_schemas::{ChatId, ErrorCode, Fault, UnreadFile, shown};
 use serde_json::{Map, Value};
 
 use super::build::Builder;
@@ -42,55 +42,75 @@ pub struct StoreStep {
     pub runner: Box<dyn UpsertRunner>,
 }
 
+/// A request bound to the stores that it fills, which are not built yet.
+pub struct Bound {
+    targets: Vec<(Target, Overrides, Vec<Value>)>,
+    left_out: Vec<UnreadFile>,
+    chat_id: ChatId,
+    question: String,
+    options: UpsertOptions,
+}
+
 /// Binds a request to the stores that it fills. Every file must be taken by a
 /// loader of at least one of them; a lenient caller's files by one of all.
+/// Decodes what the request brings, which takes long where that is much.
 ///
 /// # Errors
-/// [`ErrorCode::BadRequest`] naming a file or a key; what a node says of its
-/// inputs.
-pub async fn bind(
+/// [`ErrorCode::BadRequest`] naming a file or a key.
+pub fn bind(
     flow: &ReadyFlow,
     targets: Vec<Target>,
     request: UpsertRequest,
-    services: &Arc<dyn Services>,
-) -> Result<Vec<StoreStep>, Fault> {
+) -> Result<Bound, Fault> {
+    let UpsertRequest { overrides: raw, files, chat_id, question, options } = request;
     let mut bound = Vec::with_capacity(targets.len());
     let mut left: Option<Vec<String>> = None;
     for target in targets {
-        let mut taken = overrides::parse(&request.overrides, &target.plan, &flow.policy)?;
-        let untaken = taken.take_files(&request.files, &target.plan, &flow.policy);
+        let mut taken = overrides::parse(&raw, &target.plan, &flow.policy)?;
+        let untaken = taken.take_files(&files, &target.plan, &flow.policy);
         left = Some(match left {
             None => untaken,
             Some(left) => left.into_iter().filter(|name| untaken.contains(name)).collect(),
         });
-        bound.push((target, taken));
+        let flow_data = flow_data(&target.nodes, &Given { raw: &raw, taken: &taken });
+        bound.push((target, taken, flow_data));
     }
     let left = left.unwrap_or_default();
-    let leaves_out = request.options.keep_going && left.len() < request.files.len();
+    let leaves_out = options.keep_going && left.len() < files.len();
     if let (Some(name), false) = (left.first(), leaves_out) {
         return Err(untaken_file(name));
     }
-    let mut left_out: Vec<UnreadFile> = left.into_iter().map(untaken).collect();
-    let mut ready = Vec::with_capacity(bound.len());
-    for (target, taken) in bound {
-        let ctx = TurnCtx::apart(
-            flow.chatflow.id,
-            request.chat_id.clone(),
-            &request.question,
-            services.clone(),
-        );
-        let given = Given { raw: &request.overrides, taken: &taken };
-        let built = build(flow, &target, &taken, ctx).await?;
-        // Told once, however many stores there are.
-        let left_out = std::mem::take(&mut left_out);
-        ready.push(StoreStep {
-            flow_data: flow_data(&target.nodes, &given),
-            node_id: target.id,
-            store: built.identity(),
-            runner: Box::new(StoreUpsert { built, options: request.options, left_out }),
-        });
+    let left_out = left.into_iter().map(untaken).collect();
+    Ok(Bound { targets: bound, left_out, chat_id, question, options })
+}
+
+impl Bound {
+    /// Builds the stores.
+    ///
+    /// # Errors
+    /// What a node says of its inputs.
+    pub async fn build(
+        self,
+        flow: &ReadyFlow,
+        services: &Arc<dyn Services>,
+    ) -> Result<Vec<StoreStep>, Fault> {
+        let Self { targets, mut left_out, chat_id, question, options } = self;
+        let mut ready = Vec::with_capacity(targets.len());
+        for (target, taken, flow_data) in targets {
+            let ctx =
+                TurnCtx::apart(flow.chatflow.id, chat_id.clone(), &question, services.clone());
+            let built = build(flow, &target, &taken, ctx).await?;
+            // Told once, however many stores there are.
+            let left_out = std::mem::take(&mut left_out);
+            ready.push(StoreStep {
+                flow_data,
+                node_id: target.id,
+                store: built.identity(),
+                runner: Box::new(StoreUpsert { built, options, left_out }),
+            });
+        }
+        Ok(ready)
     }
-    Ok(ready)
 }
 
 /// The stores as they are saved, for who looks after them.
@@ -130,11 +150,10 @@ async fn build(
 }
 
 fn untaken_file(name: &str) -> Fault {
-    let shown: String = name.chars().take(80).collect();
     let message = format!(
         "no document loader that requests may change takes the file {}: connect one to the \
          vector store, or enable its file input for overrides",
-        shown.escape_debug()
+        shown(name, 80)
     );
     Fault::new(ErrorCode::BadRequest, message)
 }

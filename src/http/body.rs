@@ -4,8 +4,9 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest};
 use bytes::Bytes;
-use parlor_schemas::ErrorCode;
+use parlor_schemas::{ErrorCode, shown};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::arrival::too_large;
 use super::error::ApiError;
@@ -26,8 +27,8 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
         "application/x-www-form-urlencoded" => form(&bytes),
         "text/plain" => Err(ApiError::bad("the body is text; send a JSON object with a question")),
         other => {
-            let shown: String = other.chars().take(60).collect();
-            Err(unsupported(&format!("a body of type {shown} is not taken; send application/json")))
+            let kind = shown(other, 60);
+            Err(unsupported(&format!("a body of type {kind} is not taken; send application/json")))
         }
     }
 }
@@ -54,6 +55,11 @@ pub async fn read_bytes(
     // What the body was made into lives about as long as its request.
     request.extensions_mut().insert(arrived.place);
     Ok(arrived.bytes)
+}
+
+/// A list of UUIDs; `None` where one of them is none.
+pub fn uuids(values: &[Value]) -> Option<Vec<Uuid>> {
+    values.iter().map(|id| Uuid::try_parse(id.as_str()?).ok()).collect()
 }
 
 fn json(bytes: &[u8]) -> Result<Value, ApiError> {

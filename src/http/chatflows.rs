@@ -2,9 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::own_collections;
-use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp};
+use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp, shown};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
@@ -251,7 +251,7 @@ pub async fn delete(
     StoredLedger(state.store.chunk_ledger().clone()).forget_chatflow(id).await?;
     let own = own_collections(id);
     state.store.vectors().remove_prefix(&own).await.map_err(Fault::from)?;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
+    Ok(Deleted::answer(1))
 }
 
 /// The chatflow of an id in a path.
@@ -259,7 +259,7 @@ pub async fn delete(
 /// # Errors
 /// 404 for anything that names none.
 pub fn find(id: &str, state: &AppState) -> Result<Chatflow, ApiError> {
-    let unknown = || ApiError(not_found(id.chars().take(60).collect::<String>().escape_debug()));
+    let unknown = || ApiError(not_found(shown(id, 60)));
     let parsed = ChatflowId::parse(id).map_err(|_| unknown())?;
     state.store.chatflows().get(parsed)?.ok_or_else(unknown)
 }

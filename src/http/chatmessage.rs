@@ -223,7 +223,7 @@ pub async fn delete(
         }
         _ => state.delete_messages(flow.id, filter).await?,
     };
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+    Ok(Deleted::answer(n_deleted))
 }
 
 /// Deletes answers with one of these ratings, and their questions where these
@@ -234,12 +234,9 @@ async fn delete_rated(
     filter: &MessageFilter,
     ratings: &[Rating],
 ) -> Result<HttpResponse, ApiError> {
-    let mut n_deleted = 0;
-    for message in state.store.rated(flow, filter, ratings, Order::Ascending).await? {
-        let one = MessageFilter { message: Some(message.id), ..MessageFilter::default() };
-        n_deleted += state.delete_messages(flow, one).await?;
-    }
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+    let rated = state.store.rated(flow, filter, ratings, Order::Ascending).await?;
+    let n_deleted = state.delete_each(flow, rated.iter().map(|message| message.id)).await?;
+    Ok(Deleted::answer(n_deleted))
 }
 
 /// How many messages the query selects, and how they were rated.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::{Credential, ErrorCode, Timestamp, access::CredentialInfo};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -128,7 +128,7 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let id = find(&id, &state)?.id;
     state.write(move |store| store.credentials().delete(id)).await?;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": 1})))
+    Ok(Deleted::answer(1))
 }
 
 fn find(id: &str, state: &AppState) -> Result<Credential, ApiError> {

@@ -4,7 +4,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::feedback::{Feedback, Rating};
-use parlor_schemas::{ChatId, ChatMessage, ChatflowId, ErrorCode, SessionId, SessionKey};
+use parlor_schemas::{ChatId, ChatMessage, ChatflowId, ErrorCode, SessionId, SessionKey, shown};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -161,9 +161,8 @@ pub async fn update(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let shown: String = id.chars().take(60).collect();
     let unknown = || {
-        let message = format!("Feedback with ID {} not found", shown.escape_debug());
+        let message = format!("Feedback with ID {} not found", shown(&id, 60));
         ApiError::new(ErrorCode::NotFound, message)
     };
     let id = Uuid::try_parse(&id).map_err(|_| unknown())?;

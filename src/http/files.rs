@@ -12,7 +12,7 @@ use futures::stream::{self, Stream};
 use parlor_schemas::{ChatId, ChatflowId, ErrorCode};
 
 use super::error::ApiError;
-use super::state::AppState;
+use super::state::{AppState, off_arbiter};
 use crate::store::blobs::{BlobFolder, BlobName};
 
 /// What is read and sent at once.
@@ -50,11 +50,8 @@ pub async fn get(query: Query, state: web::Data<AppState>) -> Result<HttpRespons
     let missing = format!("File {name} not found");
     let disposition = disposition(name.as_str());
     let blobs = state.store.blobs().clone();
-    let opened = web::block(move || Ok(open(blobs.file(&folder, &name)?))).await;
-    let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
-    let opened: Result<_, ApiError> = opened.map_err(stopped)?;
-    let (file, length, head) =
-        opened?.ok_or_else(|| ApiError::new(ErrorCode::NotFound, missing))?;
+    let found = off_arbiter(move || blobs.file(&folder, &name).map(open)).await??;
+    let (file, length, head) = found.ok_or_else(|| ApiError::new(ErrorCode::NotFound, missing))?;
     let response = HttpResponse::Ok()
         .insert_header((header::CONTENT_DISPOSITION, disposition))
         .insert_header((header::CONTENT_TYPE, media_type(&head)))

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use parlor_schemas::shown;
+
 use super::error::ApiError;
 
 /// Fields that a form may have.
@@ -73,10 +75,7 @@ pub fn flat_fields_as_overrides(body: &mut Map<String, Value>) -> Result<(), Api
 
 /// `a[b][c]` as its three words.
 fn path(name: &str) -> Result<Vec<&str>, ApiError> {
-    let bad = |why: &str| {
-        let shown: String = name.chars().take(40).collect();
-        ApiError::bad(format!("the form field \"{}\" {why}", shown.escape_debug()))
-    };
+    let bad = |why: &str| ApiError::bad(format!("the form field \"{}\" {why}", shown(name, 40)));
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(bad(&format!("needs a name of 1 to {MAX_NAME_BYTES} bytes")));
     }

@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
-use parlor_schemas::ChatId;
+use parlor_schemas::{ChatId, shown};
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -65,10 +65,9 @@ impl Selection {
 }
 
 fn unknown(name: &str) -> ApiError {
-    let shown: String = name.chars().take(40).collect();
     ApiError::bad(format!(
         "{} is no selector that is known here; use chatId, startDate, endDate and order",
-        shown.escape_debug()
+        shown(name, 40)
     ))
 }
 

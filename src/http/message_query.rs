@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use parlor_schemas::feedback::Rating;
-use parlor_schemas::{ChatId, ChatType, MessageFilter, SessionId, Timestamp};
+use parlor_schemas::{ChatId, ChatType, MessageFilter, SessionId, Timestamp, shown};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -87,9 +87,8 @@ pub fn deletion(pairs: &Pairs) -> Result<Deletion, ApiError> {
             // what is deleted is deleted.
             "hardDelete" | "isClearFromViewMessageDialog" => {}
             _ if value.is_empty() => {
-                let shown: String = name.chars().take(40).collect();
-                let shown = shown.escape_debug();
-                return Err(ApiError::bad(format!("{shown} is empty; nothing was deleted")));
+                let name = shown(name, 40);
+                return Err(ApiError::bad(format!("{name} is empty; nothing was deleted")));
             }
             "feedbackType" => deletion.ratings.extend(ratings(value)?),
             _ => select(&mut deletion.filter, name, value)?,
@@ -192,10 +191,9 @@ fn cursor(value: &str) -> Result<MessageCursor, ApiError> {
 
 /// The error for a name that selects nothing.
 pub fn unknown(name: &str) -> ApiError {
-    let shown: String = name.chars().take(40).collect();
     ApiError::bad(format!(
         "{} is no selector that is known here; use sessionId, chatId, messageId, memoryType, \
          chatType, startDate, endDate or feedbackType",
-        shown.escape_debug()
+        shown(name, 40)
     ))
 }

@@ -4,8 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use bytes::Bytes;
-use parlor_schemas::ErrorCode;
 use parlor_schemas::prediction::MAX_UPLOADS;
+use parlor_schemas::{ErrorCode, shown};
 use serde_json::{Map, Value};
 
 use super::body;
@@ -93,10 +93,9 @@ pub async fn read(
 
 fn check_file(field: &str, n_files: usize) -> Result<(), ApiError> {
     if field != "files" {
-        let shown: String = field.chars().take(40).collect();
         return Err(ApiError::bad(format!(
             "the file in the field \"{}\" is not taken; send files in the field files",
-            shown.escape_debug()
+            shown(field, 40)
         )));
     }
     if n_files >= MAX_UPLOADS {

@@ -96,8 +96,8 @@ fn find(name: &str) -> Result<&'static NodeSpec, ApiError> {
 }
 
 fn unknown(what: &str, name: &str) -> ApiError {
-    let shown: String = name.chars().take(60).collect();
-    ApiError::new(ErrorCode::NotFound, format!("{what} {} not found", shown.escape_debug()))
+    let name = parlor_schemas::shown(name, 60);
+    ApiError::new(ErrorCode::NotFound, format!("{what} {name} not found"))
 }
 
 /// A node in Flowise's words, as far as Parlor knows it.

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use parlor_schemas::ErrorCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -146,12 +147,19 @@ pub struct ErrorBody {
 }
 
 /// What a deletion did.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct Deleted {
     /// Always empty.
     pub raw: Vec<Value>,
     /// How many rows are gone.
     pub affected: u64,
+}
+
+impl Deleted {
+    /// The answer to a deletion of so many rows.
+    pub fn answer(affected: u64) -> HttpResponse {
+        HttpResponse::Ok().json(Self { raw: Vec::new(), affected })
+    }
 }
 
 /// This document.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use futures::stream::{self, Stream};
+use futures::stream;
 use parlor_actors::PendingTurn;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
@@ -18,7 +18,22 @@ use super::passage::RequestId;
 use super::ticket::Ticket;
 
 /// A comment of the event stream: clients skip it, proxies see life.
-const HEARTBEAT: &[u8] = b":heartbeat\n\n";
+pub(super) const HEARTBEAT: &[u8] = b":heartbeat\n\n";
+
+/// What a streamed answer is made of.
+pub(super) trait Events: 'static {
+    /// The next bytes; `None` after the end.
+    async fn next_write(&mut self) -> Option<Bytes>;
+}
+
+/// An answer that streams events.
+pub(super) fn response(events: impl Events) -> HttpResponse {
+    let writes = stream::unfold(events, async |mut events| {
+        let bytes = events.next_write().await?;
+        Some((Ok::<_, actix_web::Error>(bytes), events))
+    });
+    head().streaming(writes)
+}
 
 /// Answers with a stream as soon as the first event is there, or the first
 /// heartbeat is due. What fails before that is an ordinary error with its
@@ -43,8 +58,7 @@ pub async fn respond(
     };
     ticket.opened();
     let request = RequestId::current();
-    let body = Body { first, events, ending, heartbeat, ticket, request };
-    Ok(head().streaming(body.into_stream()))
+    Ok(response(Body { first, events, ending, heartbeat, ticket, request }))
 }
 
 /// The head of a stream.
@@ -99,15 +113,7 @@ enum Ending {
     Sent,
 }
 
-impl Body {
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
-        stream::unfold(self, |mut body| async move {
-            let bytes = body.next_write().await?;
-            Some((Ok(bytes), body))
-        })
-    }
-
-    /// The next bytes; `None` after the end.
+impl Events for Body {
     async fn next_write(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
         let event = match std::mem::replace(&mut self.first, First::Nothing) {
@@ -138,7 +144,9 @@ impl Body {
         }
         Some(out.into())
     }
+}
 
+impl Body {
     fn write_end(&self, result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
         match result {
             Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),

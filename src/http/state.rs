@@ -6,13 +6,14 @@ use std::time::Duration;
 use actix_web::web;
 use parlor_actors::SupervisorHandle;
 use parlor_nodes::Services;
-use parlor_schemas::{ChatflowId, ErrorCode, MessageFilter};
+use parlor_schemas::{ChatflowId, Fault, MessageFilter};
+use uuid::Uuid;
 
 use super::arrival::Arrivals;
 use super::error::ApiError;
 use super::limits::Limits;
 use super::origins::Origins;
-use crate::drain::Drain;
+use crate::drain::{Drain, stopping};
 use crate::flow::cache::FlowCache;
 use crate::metrics::Metrics;
 use crate::running_keys::RunningKeys;
@@ -86,6 +87,36 @@ impl AppState {
         Ok(n_deleted)
     }
 
+    /// Deletes single messages, and then once for all of them their feedback
+    /// and what live sessions remember; their number.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn delete_each(
+        &self,
+        chatflow: ChatflowId,
+        messages: impl IntoIterator<Item = Uuid>,
+    ) -> Result<u64, StoreError> {
+        let (history, mut n_deleted) = (self.store.history(), 0);
+        let mut result = Ok(());
+        for message in messages {
+            let one = MessageFilter { message: Some(message), ..MessageFilter::default() };
+            match history.delete_messages(chatflow, one).await {
+                Ok(n_now) => n_deleted += n_now,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        // Also of those that went before one failed.
+        if n_deleted > 0 {
+            self.supervisor.drop_memory(chatflow).await;
+            self.store.feedback().delete_orphans(chatflow, None, history).await?;
+        }
+        result.map(|()| n_deleted)
+    }
+
     /// Writes to the small tables, which waits for the disk, off the arbiter.
     ///
     /// # Errors
@@ -95,8 +126,16 @@ impl AppState {
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let store = self.store.clone();
-        let written = web::block(move || work(&store)).await;
-        let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
-        Ok(written.map_err(stopped)??)
+        Ok(off_arbiter(move || work(&store)).await??)
     }
+}
+
+/// Does what takes long, or reads files, off the arbiter.
+///
+/// # Errors
+/// 503 when the server is stopping.
+pub async fn off_arbiter<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Fault> {
+    web::block(work).await.map_err(|_| stopping())
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_schemas::{ChatflowId, UpsertRecord};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ pub async fn delete(
     let mut fields = object(body::read(&request, payload, MAX_BODY).await?)?;
     let ids = ids(fields.remove("ids"))?;
     let n_deleted = state.store.upsert_history().delete(&ids).await?;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+    Ok(Deleted::answer(n_deleted))
 }
 
 fn ids(value: Option<Value>) -> Result<Vec<Uuid>, ApiError> {
@@ -100,7 +100,5 @@ fn ids(value: Option<Value>) -> Result<Vec<Uuid>, ApiError> {
         Some(Value::Array(ids)) if !ids.is_empty() => ids,
         _ => return Err(ApiError::bad("ids must be a list of ids that is not empty")),
     };
-    let id = |id: &Value| Uuid::try_parse(id.as_str()?).ok();
-    let ids: Option<Vec<Uuid>> = listed.iter().map(id).collect();
-    ids.ok_or_else(|| ApiError::bad("ids must hold UUIDs"))
+    body::uuids(&listed).ok_or_else(|| ApiError::bad("ids must hold UUIDs"))
 }

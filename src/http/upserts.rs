@@ -135,7 +135,7 @@ pub async fn stop(
 ) -> Result<HttpResponse, ApiError> {
     let job = find(&request, &id, &state).await?;
     let was_running = state.upserts.cancel(job.id).await;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": u8::from(was_running)})))
+    Ok(Deleted::answer(u64::from(was_running)))
 }
 
 async fn find(request: &HttpRequest, id: &str, state: &AppState) -> Result<UpsertJob, ApiError> {

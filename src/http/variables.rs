@@ -1,13 +1,14 @@
 //! `/api/v1/variables`: what `{{$vars.name}}` means in flows, for the operator.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_schemas::{ErrorCode, Timestamp, Variable, VariableType};
+use parlor_schemas::{ErrorCode, Timestamp, Variable, VariableType, shown};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::body;
 use super::chatflows::{object, text};
 use super::error::ApiError;
+use super::openapi::Deleted;
 use super::state::AppState;
 
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -121,7 +122,7 @@ pub async fn update(
 #[utoipa::path(
     delete, path = "/api/v1/variables/{id}", tag = "Variables",
     params(("id" = Uuid, Path, description = "The variable")),
-    responses((status = 200, description = "It is gone", body = super::openapi::Deleted))
+    responses((status = 200, description = "It is gone", body = Deleted))
 )]
 pub async fn delete(
     id: web::Path<String>,
@@ -129,7 +130,7 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let id = parse(&id)?;
     let existed = state.write(move |store| store.variables().delete(id)).await?;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": u8::from(existed)})))
+    Ok(Deleted::answer(u64::from(existed)))
 }
 
 async fn put(state: &AppState, variable: Variable) -> Result<Variable, ApiError> {
@@ -172,7 +173,6 @@ fn parse(id: &str) -> Result<Uuid, ApiError> {
 }
 
 fn unknown(id: &str) -> ApiError {
-    let shown: String = id.chars().take(60).collect();
-    let message = format!("Variable {} not found in the database", shown.escape_debug());
+    let message = format!("Variable {} not found in the database", shown(id, 60));
     ApiError::new(ErrorCode::NotFound, message)
 }

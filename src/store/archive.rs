@@ -21,6 +21,9 @@ pub const BACKUP_FORMAT: u32 = 1;
 /// Name of the manifest: a folder without it holds no finished backup.
 pub const MANIFEST: &str = "manifest.json";
 
+/// Name of the SQLite file of record managers, in a data folder and in a backup.
+pub const RECORDS_FILE: &str = "records.sqlite";
+
 /// Longest line: a record of 32 MiB, or one with its answer, in base64, and room for its names.
 const MAX_LINE_BYTES: u64 = 48 * 1024 * 1024;
 
@@ -70,6 +73,8 @@ pub enum Line {
         /// Path below `vectors`, parts divided by `/`.
         path: String,
     },
+    /// The SQLite file of record managers begins; pieces follow.
+    Records,
     /// The next bytes of the file.
     Piece {
         /// At most 64 KiB.
@@ -91,6 +96,9 @@ pub struct Counts {
     /// Files of the vector indexes.
     #[serde(default)]
     pub vectors: u64,
+    /// Files of record managers: one or none.
+    #[serde(default)]
+    pub records: u64,
     /// Turns that could not be kept because they were damaged.
     pub damaged: u64,
 }

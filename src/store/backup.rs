@@ -5,6 +5,8 @@
 //! moment. What is deleted while it is read may or may not be in it, and so
 //! may a message that an import puts back into a turn.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parlor_schemas::{SessionKey, Timestamp};
@@ -18,8 +20,9 @@ use super::mark::Mark;
 use super::queue::Job;
 use super::rows;
 
-/// Rows of other trees that one page takes.
-const ROWS_A_PAGE: usize = 64;
+/// Rows of other trees that one page takes, and their bytes.
+const ROWS_A_PAGE: usize = 256;
+const BYTES_A_PAGE: usize = 1 << 20;
 
 /// Something to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +54,9 @@ pub enum BackupItem {
 pub struct Backup {
     history: History,
     mark: Arc<Mark>,
-    rows: std::vec::IntoIter<super::mark::TreeRow>,
+    /// The trees that are left; the first one was read up to a key.
+    trees: VecDeque<Arc<str>>,
+    after: Option<Vec<u8>>,
     at: Option<TurnPlace>,
     n_damaged: u64,
 }
@@ -64,9 +69,8 @@ impl History {
     pub async fn begin_backup(&self) -> Result<Backup, StoreError> {
         let mark = Arc::new(Mark::default());
         self.queue.ask(Job::Mark(mark.clone())).await?;
-        let rows = mark.take_rows().into_iter();
-        let at = mark.last_ordinal().map(|_| first(0));
-        Ok(Backup { history: self.clone(), mark, rows, at, n_damaged: 0 })
+        let (trees, at) = (mark.trees().into(), mark.last_ordinal().map(|_| first(0)));
+        Ok(Backup { history: self.clone(), mark, trees, after: None, at, n_damaged: 0 })
     }
 }
 
@@ -76,14 +80,16 @@ impl Backup {
     /// # Errors
     /// Those of reading, but not a damaged record: that is counted.
     pub async fn next(&mut self) -> Result<Option<Vec<BackupItem>>, StoreError> {
-        let rows: Vec<_> = self.rows.by_ref().take(ROWS_A_PAGE).collect();
-        if !rows.is_empty() {
-            let row = |row: super::mark::TreeRow| BackupItem::Row {
-                tree: row.tree.to_string(),
-                key: row.key.to_vec(),
-                value: row.value.to_vec(),
-            };
-            return Ok(Some(rows.into_iter().map(row).collect()));
+        if let Some(tree) = self.trees.front().cloned() {
+            let (mark, after) = (self.mark.clone(), self.after.take());
+            let page =
+                self.history.blocking(move |history| rows_page(&history, &mark, &tree, after));
+            let (items, end) = page.await?;
+            if end.is_none() {
+                self.trees.pop_front();
+            }
+            self.after = end;
+            return Ok(Some(items));
         }
         let (Some(at), Some(last)) = (self.at, self.mark.last_ordinal()) else { return Ok(None) };
         let mark = self.mark.clone();
@@ -98,6 +104,39 @@ impl Backup {
     pub fn n_damaged(&self) -> u64 {
         self.n_damaged
     }
+}
+
+/// One page of a tree as it was at the mark, and where it ends, unless that is
+/// the tree's end.
+fn rows_page(
+    history: &History,
+    mark: &Mark,
+    tree: &Arc<str>,
+    after: Option<Vec<u8>>,
+) -> Result<(Vec<BackupItem>, Option<Vec<u8>>), StoreError> {
+    let low = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let (mut rows, mut n_bytes, mut end) = (BTreeMap::new(), 0, None);
+    for row in history.disk.tree(tree)?.range::<&[u8], _>((low, Bound::Unbounded)) {
+        let (key, value) = row.map_err(StoreError::read)?;
+        n_bytes += key.len() + value.len();
+        rows.insert(key.to_vec(), value);
+        if rows.len() == ROWS_A_PAGE || n_bytes >= BYTES_A_PAGE {
+            end = Some(key.to_vec());
+            break;
+        }
+    }
+    for (key, old) in mark.take_before(tree, after.as_deref(), end.as_deref()) {
+        match old {
+            Some(value) => _ = rows.insert(key, value),
+            None => _ = rows.remove(&key),
+        }
+    }
+    let item = |(key, value): (Vec<u8>, sled::IVec)| BackupItem::Row {
+        tree: tree.to_string(),
+        key,
+        value: value.to_vec(),
+    };
+    Ok((rows.into_iter().map(item).collect(), end))
 }
 
 type Page = (Vec<BackupItem>, u64, Option<TurnPlace>);

@@ -36,6 +36,11 @@ impl Chatflows {
         self.flows.get(id.as_bytes())
     }
 
+    /// Whether a chatflow is there, without reading it.
+    pub fn contains(&self, id: ChatflowId) -> Result<bool, StoreError> {
+        self.flows.contains(id.as_bytes())
+    }
+
     /// All chatflows in order of their ids.
     pub fn list(&self) -> Result<Vec<Chatflow>, StoreError> {
         Ok(self.flows.list()?.into_iter().map(|(_, flow)| flow).collect())

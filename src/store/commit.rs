@@ -238,6 +238,7 @@ impl Committer {
             Job::ChangeRows { tree, changes } => {
                 group.must_sync = true;
                 let tree = self.disk.tree(tree)?;
+                self.marks.keep(&tree, &changes)?;
                 self.write(&tree, changes)?;
             }
             Job::Append(append) => group.appended.push(Suspect {

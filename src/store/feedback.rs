@@ -5,6 +5,7 @@ use parlor_schemas::{ChatId, ChatflowId, SessionId, SessionKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::blocking::blocking;
 use super::error::StoreError;
 use super::history::History;
 use super::indexed::IndexedTable;
@@ -82,8 +83,7 @@ impl Feedbacks {
             let row = |id| Ok(table.of_message(id)?.map(|stored| stored.feedback));
             ids.into_iter().map(row).collect()
         };
-        // It fails only when the read panicked or the runtime shuts down.
-        tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Panicked))
+        blocking(read).await
     }
 
     /// One page of a chatflow's rows, or of one chat's.

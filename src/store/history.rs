@@ -17,6 +17,7 @@ use parlor_schemas::{
 
 use super::HISTORY;
 use super::blobs::{BlobFolder, Blobs};
+use super::blocking::blocking;
 use super::deletions::Deletions;
 use super::disk::Disk;
 use super::error::StoreError;
@@ -140,9 +141,7 @@ impl History {
         read: impl FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let history = self.clone();
-        // It fails only when the read panicked or the runtime shuts down.
-        let read = tokio::task::spawn_blocking(move || read(history)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || read(history)).await
     }
 
     async fn load_session(

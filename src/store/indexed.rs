@@ -5,9 +5,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use parlor_schemas::ChatflowId;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::blocking::blocking;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::keys;
@@ -22,6 +24,9 @@ pub(super) const VERSION: u8 = 1;
 /// Rows that one batch deletes: sled frees what a batch replaced at a bounded
 /// rate per batch, so that long ones pile up memory.
 const ROWS_A_SLICE: usize = 32;
+
+/// Rows that one pruning looks at.
+const ROWS_A_PRUNING: usize = 100;
 
 /// One tree of such rows. Clones share it.
 #[derive(Debug)]
@@ -72,9 +77,7 @@ impl<T: Indexed> IndexedTable<T> {
         query: RowPageQuery,
     ) -> Result<RowPage<T>, StoreError> {
         let table = self.clone();
-        // It fails only when the read panicked or the runtime shuts down.
-        let read = tokio::task::spawn_blocking(move || table.read_page(&listing, &query)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || table.read_page(&listing, &query)).await
     }
 
     /// Where a page ends and more rows follow, without reading a row.
@@ -84,8 +87,7 @@ impl<T: Indexed> IndexedTable<T> {
         query: RowPageQuery,
     ) -> Result<Option<RowCursor>, StoreError> {
         let table = self.clone();
-        let read = tokio::task::spawn_blocking(move || table.end_of_page(&listing, &query)).await;
-        read.unwrap_or(Err(StoreError::Panicked))
+        blocking(move || table.end_of_page(&listing, &query)).await
     }
 
     /// Stores the row that `decide` makes of what is there; no other change
@@ -134,6 +136,25 @@ impl<T: Indexed> IndexedTable<T> {
             }
         })
         .await
+    }
+
+    /// Deletes what is older than the newest `n_kept` rows of a chatflow, as
+    /// far as it may go: a page of them at most.
+    pub async fn prune(
+        &self,
+        chatflow: ChatflowId,
+        n_kept: usize,
+        may_go: impl Fn(&T) -> bool,
+    ) -> Result<(), StoreError> {
+        let newest =
+            RowPageQuery { limit: n_kept, order: Order::Descending, ..RowPageQuery::default() };
+        let listing = Listing::Chatflow(chatflow);
+        let Some(after) = self.page_end(listing.clone(), newest).await? else { return Ok(()) };
+        let rest = RowPageQuery { after: Some(after), limit: ROWS_A_PRUNING, ..newest };
+        for row in self.page(listing, rest).await?.rows.iter().filter(|row| may_go(row)) {
+            self.delete_row(row.id()).await?;
+        }
+        Ok(())
     }
 
     async fn write(&self, changes: Changes) -> Result<(), StoreError> {

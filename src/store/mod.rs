@@ -17,7 +17,7 @@
 //! - [`history`](History), `messages`: conversations and the Message API's view
 //! - `export`, `intake`: conversations going out and coming in
 //! - `mark`, [`Backup`], [`Restore`]: a moment of the store, kept and made anew
-//! - [`archive`]: how a backup lies in files
+//! - [`archive`]: how a backup lies in files; `records`: SQLite's part of it
 //! - [`verify_folder`], [`verify_backup`]: does everything fit together?
 //! - [`blobs`]: uploaded files; [`vectors`]: the embedded vector index
 //! - `table`: rows of the small trees, under [`Chatflows`], [`Credentials`],
@@ -31,6 +31,7 @@ mod api_keys;
 pub mod archive;
 mod backup;
 pub mod blobs;
+mod blocking;
 mod chatflows;
 mod chunk_ledger;
 mod commit;
@@ -57,6 +58,7 @@ mod purge;
 mod queue;
 mod rated;
 mod record;
+mod records;
 mod recovery;
 mod restore;
 mod rows;
@@ -97,6 +99,7 @@ pub use leads::Leads;
 pub use listings::{RowCursor, RowPage, RowPageQuery};
 pub use messages::{MessageCursor, MessagePage, MessageQuery, Order};
 pub use rated::MessageStats;
+pub use records::capture_records;
 pub use restore::Restore;
 pub use tally::CommitTally;
 pub use upsert_history::UpsertHistory;
@@ -316,11 +319,11 @@ impl Store {
     pub async fn verify(&self) -> Result<Verification, StoreError> {
         let mut found = self.history.verify().await?;
         let folder = self.folder.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let look = move || {
             vectors::verify(&folder, &mut found);
-            found
-        });
-        looked.await.map_err(|_| StoreError::Panicked)
+            Ok(found)
+        };
+        blocking::blocking(look).await
     }
 
     /// How the writer's groups went.

@@ -64,17 +64,7 @@ impl Store {
         order: Order,
     ) -> Result<Vec<ChatMessage>, StoreError> {
         let mut found = Vec::new();
-        let is_wanted = |row: &Feedback| row.rating.is_some_and(|own| ratings.contains(&own));
-        for row in self.feedback_rows(chatflow, filter).await? {
-            if is_wanted(&row) {
-                let turn = self.history().exchange_of(row.message_id).await?;
-                let is_meant =
-                    |message: &ChatMessage| message.id == row.message_id && filter.matches(message);
-                if turn.iter().any(is_meant) {
-                    found.extend(turn.into_iter().filter(|message| filter.matches(message)));
-                }
-            }
-        }
+        self.each_exchange(chatflow, filter, ratings, |messages| found.extend(messages)).await?;
         found.sort_by_key(|message| message.created_date);
         if order == Order::Descending {
             found.reverse();
@@ -94,24 +84,40 @@ impl Store {
         filter: MessageFilter,
         ratings: &[Rating],
     ) -> Result<MessageStats, StoreError> {
+        let mut n_messages = 0;
+        let counting = |messages: Vec<ChatMessage>| n_messages += messages.len() as u64;
+        let mut stats = self.each_exchange(chatflow, &filter, ratings, counting).await?;
+        stats.n_messages = match ratings {
+            [] => count(self.history(), chatflow, filter).await?,
+            _ => n_messages,
+        };
+        Ok(stats)
+    }
+
+    /// Hands on each message with one of these ratings, or with any feedback
+    /// where none is named, after the question that led to it, as far as the
+    /// filter means them. Counts the ratings, not all messages.
+    async fn each_exchange(
+        &self,
+        chatflow: ChatflowId,
+        filter: &MessageFilter,
+        ratings: &[Rating],
+        mut take: impl FnMut(Vec<ChatMessage>),
+    ) -> Result<MessageStats, StoreError> {
         let mut stats = MessageStats::default();
         let is_wanted = |row: &Feedback| {
             ratings.is_empty() || row.rating.is_some_and(|own| ratings.contains(&own))
         };
-        for row in self.feedback_rows(chatflow, &filter).await? {
-            if !is_wanted(&row) {
-                continue;
-            }
-            let message = self.history().message(row.message_id).await?;
-            if message.is_some_and(|message| filter.matches(&message)) {
+        for row in self.feedback_rows(chatflow, filter).await?.into_iter().filter(is_wanted) {
+            let turn = self.history().exchange_of(row.message_id).await?;
+            let is_meant =
+                |message: &ChatMessage| message.id == row.message_id && filter.matches(message);
+            if turn.iter().any(is_meant) {
                 stats.n_rated += 1;
                 stats.n_positive += u64::from(row.rating == Some(Rating::ThumbsUp));
+                take(turn.into_iter().filter(|message| filter.matches(message)).collect());
             }
         }
-        stats.n_messages = match ratings {
-            [] => count(self.history(), chatflow, filter).await?,
-            _ => self.rated(chatflow, &filter, ratings, Order::Ascending).await?.len() as u64,
-        };
         Ok(stats)
     }
 

@@ -46,6 +46,11 @@ impl Table {
         head.map(|head| self.row(&tree, id, &head)).transpose()
     }
 
+    /// Whether there is such a row, which is not read.
+    pub fn contains(&self, id: &RowId) -> Result<bool, StoreError> {
+        self.disk.tree(self.name)?.contains_key(id).map_err(StoreError::read)
+    }
+
     /// All rows in order of their ids.
     pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<(RowId, T)>, StoreError> {
         let tree = self.disk.tree(self.name)?;

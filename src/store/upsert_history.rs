@@ -7,6 +7,9 @@ use super::error::StoreError;
 use super::indexed::IndexedTable;
 use super::listings::{Indexed, Listing, RowPage, RowPageQuery};
 
+/// Rows that are kept of one chatflow: the newest.
+const MAX_ROWS: usize = 500;
+
 /// The stored history. It goes with its chatflow. All methods need a tokio
 /// runtime; the errors are those of reading and writing a row.
 #[derive(Debug)]
@@ -43,9 +46,15 @@ impl UpsertHistory {
         Self { table }
     }
 
-    /// Stores a row.
+    /// Stores a row; the oldest of its chatflow go where they are too many.
     pub async fn put(&self, row: UpsertRecord) -> Result<(), StoreError> {
-        self.table.change(move |_| Ok(Some(row))).await.map(|_| ())
+        let chatflow = row.chatflowid;
+        self.table.change(move |_| Ok(Some(row))).await?;
+        // The row is stored: what is old is tried again with the next one.
+        if let Err(error) = self.table.prune(chatflow, MAX_ROWS, |_| true).await {
+            tracing::warn!("old rows of the upsert history are not deleted: {error}");
+        }
+        Ok(())
     }
 
     /// One page of all rows, or of one chatflow's.

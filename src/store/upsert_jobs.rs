@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::indexed::IndexedTable;
 use super::listings::{Indexed, Listing, RowPage, RowPageQuery};
-use super::messages::Order;
 
 /// Jobs that are kept of one chatflow: the newest.
 const MAX_JOBS: usize = 500;
@@ -92,7 +91,8 @@ impl UpsertJobs {
         };
         if let Some(stored) = self.table.change(decide).await? {
             debug_assert_eq!(stored.id, id);
-            if let Err(error) = self.prune(stored.chatflow_id).await {
+            let is_over = |job: &UpsertJob| job.progress.state.is_over();
+            if let Err(error) = self.table.prune(stored.chatflow_id, MAX_JOBS, is_over).await {
                 tracing::warn!("old upsert jobs are not deleted: {error}");
             }
             return Ok(Claim::New);
@@ -160,23 +160,6 @@ impl UpsertJobs {
     /// Deletes all jobs of a chatflow; the number of rows.
     pub async fn delete_chatflow(&self, chatflow: ChatflowId) -> Result<u64, StoreError> {
         self.table.delete(Listing::Chatflow(chatflow)).await
-    }
-
-    /// Deletes what is older than the newest jobs of a chatflow.
-    async fn prune(&self, chatflow: ChatflowId) -> Result<(), StoreError> {
-        let newest =
-            RowPageQuery { limit: MAX_JOBS, order: Order::Descending, ..RowPageQuery::default() };
-        let listing = Listing::Chatflow(chatflow);
-        let Some(after) = self.table.page_end(listing.clone(), newest).await? else {
-            return Ok(());
-        };
-        let rest = RowPageQuery { after: Some(after), limit: ROWS_A_PAGE, ..newest };
-        for job in self.table.page(listing, rest).await?.rows {
-            if job.progress.state.is_over() {
-                self.table.delete_row(job.id).await?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Runs the stores of a job one after the other, and writes down what came of it.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parlor_actors::{PendingUpsert, UpsertPermit};
+use parlor_actors::{PendingUpsert, UpsertPermit, upsert_stopped};
 use parlor_schemas::{
     ErrorCode, Fault, JobError, Timestamp, UpsertJob, UpsertProgress, UpsertRecord, UpsertReply,
     UpsertState,
@@ -15,6 +16,8 @@ use uuid::Uuid;
 
 use super::{Inner, JobEnd, Moment};
 use crate::flow::upsert::StoreStep;
+use crate::http::error::log;
+use crate::http::passage::RequestId;
 use crate::store::interrupt;
 
 /// Bytes of `addedDocs` that a row keeps for repetitions and for who asks later.
@@ -29,13 +32,15 @@ pub(super) struct Drive {
     pub(super) moments: watch::Sender<Moment>,
     pub(super) cancel: CancellationToken,
     pub(super) keeps_answer: bool,
+    pub(super) is_awaited: bool,
+    pub(super) request: Option<RequestId>,
 }
 
 impl Drive {
     /// Runs to the end. The end is stored before anybody hears of it.
     pub(super) async fn run(mut self) {
         let result = self.run_all().await;
-        let answer = result.map(|reply| self.answered(&reply));
+        let answer = result.map(|reply| self.answered(reply));
         let end: JobEnd = answer.map_err(|fault| self.failed(fault));
         let stored = self.inner.store.upsert_jobs().update(self.job.clone()).await;
         if let Err(error) = &stored {
@@ -66,6 +71,11 @@ impl Drive {
             tokio::select! {
                 result = &mut pending => break result,
                 () = self.cancel.cancelled(), if !is_told => {
+                    // Nothing of it is written yet; the upserts before it need
+                    // not be waited for, and dropping it gives up its place.
+                    if progress.borrow().state == UpsertState::Waiting {
+                        break Err(upsert_stopped());
+                    }
                     is_told = true;
                     pending.cancel();
                 }
@@ -92,24 +102,26 @@ impl Drive {
         Ok(self.inner.store.upsert_history().put(row).await?)
     }
 
-    fn answered(&mut self, reply: &UpsertReply) -> Arc<Map<String, Value>> {
-        let answer = reply.answer();
+    fn answered(&mut self, reply: UpsertReply) -> Arc<Map<String, Value>> {
+        let answer = Arc::new(reply.answer());
         self.job.result = Some(self.kept(&answer));
         self.over(UpsertState::Done);
-        Arc::new(answer)
+        answer
     }
 
     /// The answer as the row keeps it: without documents that nobody can ask
     /// for again, or that are too many.
     fn kept(&self, answer: &Map<String, Value>) -> Map<String, Value> {
-        let mut kept = answer.clone();
-        let Some(docs) = answer.get("addedDocs").and_then(Value::as_array) else { return kept };
-        let is_small = || json!(docs).to_string().len() <= MAX_KEPT_DOCS;
-        let keeps = docs.is_empty() || (self.keeps_answer && is_small());
-        if !keeps {
-            kept.insert("addedDocs".into(), json!([]));
-            kept.insert("addedDocsOmitted".into(), json!(docs.len()));
+        let docs = answer.get("addedDocs").and_then(Value::as_array);
+        let docs = docs.map(Vec::as_slice).unwrap_or_default();
+        if docs.is_empty() || (self.keeps_answer && is_within(docs, MAX_KEPT_DOCS)) {
+            return answer.clone();
         }
+        let others = answer.iter().filter(|(name, _)| *name != "addedDocs");
+        let mut kept: Map<String, Value> =
+            others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        kept.insert("addedDocs".into(), json!([]));
+        kept.insert("addedDocsOmitted".into(), json!(docs.len()));
         kept
     }
 
@@ -118,6 +130,9 @@ impl Drive {
         if fault.code == ErrorCode::Cancelled && is_stopping {
             interrupt(&mut self.job, Timestamp::now());
             return fault;
+        }
+        if !self.is_awaited {
+            log(&fault, self.request.as_ref());
         }
         self.job.error = Some(JobError { code: fault.code, message: fault.message.clone() });
         self.over(match fault.code {
@@ -134,7 +149,21 @@ impl Drive {
     }
 }
 
-/// The fault of a job that ended without a word.
-pub(super) fn stopped() -> Fault {
-    Fault::new(ErrorCode::Cancelled, "the upsert was stopped; send it again to finish it")
+/// Whether documents are at most so many bytes as JSON; none is written to know it.
+pub(super) fn is_within(docs: &[Value], most: usize) -> bool {
+    struct Room(usize);
+
+    impl Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let left = self.0.checked_sub(bytes.len());
+            self.0 = left.ok_or(std::io::ErrorKind::WriteZero)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    serde_json::to_writer(Room(most), docs).is_ok()
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use parlor_actors::upsert_stopped;
 use parlor_schemas::{Fault, UpsertJob, UpsertProgress};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-
-use crate::upserts::drive::stopped;
 
 /// How a job ended: its answer, or why there is none.
 pub type JobEnd = Result<Arc<Map<String, Value>>, Fault>;
@@ -61,6 +60,6 @@ impl RunningJob {
     /// Those of the upsert.
     pub async fn end(&mut self) -> JobEnd {
         let over = self.moments.wait_for(|moment| moment.end.is_some()).await;
-        over.ok().and_then(|moment| moment.end.clone()).unwrap_or_else(|| Err(stopped()))
+        over.ok().and_then(|moment| moment.end.clone()).unwrap_or_else(|| Err(upsert_stopped()))
     }
 }

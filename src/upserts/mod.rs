@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit};
+use parlor_actors::{UpsertHandle, UpsertLimits, UpsertPermit, upsert_stopped};
 use parlor_schemas::{
     ChatId, ChatflowId, Fault, Repetition, Timestamp, UpsertJob, UpsertProgress, UpsertState,
 };
@@ -33,11 +33,16 @@ use uuid::Uuid;
 pub use job::{JobEnd, Moment, RunningJob};
 pub use ledger::StoredLedger;
 
+use crate::flow::cache::not_found;
 use crate::flow::upsert::StoreStep;
+use crate::http::passage::RequestId;
 use crate::store::{Claim, Store};
 
-/// How long stopping waits for jobs that undo their work.
-const STOP_TIME: Duration = Duration::from_secs(10);
+/// How long a caller who stops jobs waits for them to undo their work.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+
+/// What a stopping server waits beyond the time that actors give their runners.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
 
 /// All upserts of the server.
 pub struct Upserts {
@@ -82,6 +87,10 @@ pub struct NewJob {
     pub repetition: Option<Repetition>,
     /// Whether it goes on when its client leaves, and its answer is kept.
     pub outlives_client: bool,
+    /// Whether somebody waits for its end, who is told of a failure and logs it.
+    pub is_awaited: bool,
+    /// The request that brought it, for the log.
+    pub request: Option<RequestId>,
 }
 
 /// A job that was asked for, or asked for again.
@@ -135,7 +144,7 @@ impl Upserts {
     /// [`ErrorCode::KeyReused`]; what the store says.
     pub async fn start(&self, new: NewJob) -> Result<Started, Fault> {
         let started = self.runtime.spawn(self.inner.clone().start(new)).await;
-        started.unwrap_or_else(|_| Err(drive::stopped()))
+        started.unwrap_or_else(|_| Err(upsert_stopped()))
     }
 
     /// A job as it is now.
@@ -161,7 +170,7 @@ impl Upserts {
     pub async fn cancel(&self, id: Uuid) -> bool {
         let live = self.inner.live().get(&id).cloned();
         let runs = live.is_some();
-        end_all(live).await;
+        end_all(live, CANCEL_TIME).await;
         runs
     }
 
@@ -169,7 +178,7 @@ impl Upserts {
     pub async fn cancel_chatflow(&self, chatflow: ChatflowId) {
         let of_flow = |job: &&LiveJob| job.chatflow == chatflow;
         let live: Vec<_> = self.inner.live().values().filter(of_flow).cloned().collect();
-        end_all(live).await;
+        end_all(live, CANCEL_TIME).await;
     }
 
     /// Resolves when the jobs that are live now have ended.
@@ -178,19 +187,32 @@ impl Upserts {
         ends_of(live).await;
     }
 
+    /// Tells all jobs to stop, as ones that the server interrupted. They still
+    /// undo their work.
+    pub fn cut_off(&self) {
+        self.inner.is_stopping.store(true, Ordering::Relaxed);
+        self.inner.live().values().for_each(|job| job.cancel.cancel());
+    }
+
     /// Stops all jobs, which a later start shows as interrupted, and the actors.
     pub async fn stop(&self) {
-        self.inner.is_stopping.store(true, Ordering::Relaxed);
+        self.cut_off();
         let live: Vec<_> = self.inner.live().values().cloned().collect();
-        end_all(live).await;
+        end_all(live, stop_time(&self.inner.handle.limits())).await;
         self.inner.handle.stop();
     }
 }
 
+/// How long stopping waits for jobs that undo their work: until their actors
+/// drop them. The service files in `deploy` leave that much time.
+fn stop_time(limits: &UpsertLimits) -> Duration {
+    limits.grace + STOP_MARGIN
+}
+
 /// Tells jobs to stop and waits until they have, but not for ever.
-async fn end_all(jobs: impl IntoIterator<Item = LiveJob>) {
+async fn end_all(jobs: impl IntoIterator<Item = LiveJob>, longest: Duration) {
     let jobs: Vec<_> = jobs.into_iter().inspect(|job| job.cancel.cancel()).collect();
-    let _ = tokio::time::timeout(STOP_TIME, ends_of(jobs)).await;
+    let _ = tokio::time::timeout(longest, ends_of(jobs)).await;
 }
 
 async fn ends_of(jobs: Vec<LiveJob>) {
@@ -229,6 +251,11 @@ impl Inner {
         let (sender, moments) = watch::channel(Moment::default());
         // Live before it is stored: who finds its row finds the job.
         let live = Listed::new(&self, &job, moments.clone(), cancel.clone());
+        // And looked for only then: who deletes the chatflow takes the row out
+        // first and stops the live jobs next, so that none slips through.
+        if !self.store.chatflows().contains(new.chatflow)? {
+            return Err(not_found(new.chatflow));
+        }
         match self.store.upsert_jobs().claim(job.clone(), now).await? {
             Claim::New => {}
             Claim::Repeated(earlier) => return self.join(*earlier),
@@ -243,6 +270,8 @@ impl Inner {
             moments: sender,
             cancel,
             keeps_answer: new.outlives_client,
+            is_awaited: new.is_awaited,
+            request: new.request,
         };
         tokio::spawn(async move {
             drive.run().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::{FutureExt, LocalBoxFuture};
 use parlor_actors::{Progress, UpsertRunner};
-use parlor_schemas::{ErrorCode, UpsertReply, UpsertState};
+use parlor_schemas::{Chatflow, ErrorCode, UpsertReply, UpsertState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -38,7 +38,7 @@ impl UpsertRunner for Scripted {
                 Script::UntilTold(told) => told.notified().await,
                 Script::UntilCancelled => {
                     cancel.cancelled().await;
-                    return Err(drive::stopped());
+                    return Err(upsert_stopped());
                 }
                 Script::Fail => return Err(Fault::new(ErrorCode::UpstreamFailed, "no vectors")),
             }
@@ -71,6 +71,8 @@ impl Test {
             permit: self.upserts.handle().admit().ok().unwrap(),
             repetition: None,
             outlives_client: false,
+            is_awaited: true,
+            request: None,
         }
     }
 
@@ -115,6 +117,14 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     tokio::time::timeout(PATIENCE, seen).await.expect("it never came to pass")
 }
 
+fn chatflow(id: ChatflowId) -> Chatflow {
+    let date = "1970-01-01T00:00:00.000Z";
+    let row = json!({
+        "id": id, "name": "flow", "flowData": "{}", "createdDate": date, "updatedDate": date,
+    });
+    serde_json::from_value(row).unwrap()
+}
+
 /// Runs a test inside an actix system with a new store.
 fn run<F: Future<Output = ()>>(test: impl FnOnce(Test) -> F) {
     actix::System::new().block_on(async {
@@ -122,7 +132,9 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Test) -> F) {
         let options = StoreOptions::default();
         let store = Arc::new(Store::open(&folder.path().join("data"), options).unwrap());
         let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
-        test(Test { _folder: folder, store, upserts, flow: ChatflowId::random() }).await;
+        let flow = ChatflowId::random();
+        store.chatflows().put(&chatflow(flow)).unwrap();
+        test(Test { _folder: folder, store, upserts, flow }).await;
     });
 }
 
@@ -250,4 +262,70 @@ fn a_server_that_leaves_waits_for_its_jobs_and_counts_how_they_ended() {
         let ended: Vec<_> = test.upserts.ended().collect();
         assert_eq!(ended, [("done", 1), ("failed", 1), ("cancelled", 0)]);
     });
+}
+
+#[test]
+fn a_job_that_waits_for_another_of_its_store_is_over_as_soon_as_it_is_stopped() {
+    run(|test| async move {
+        let told = Arc::new(Notify::new());
+        let mut first = test.running(test.job([Script::UntilTold(told.clone())])).await;
+        while first.now().progress.files == 0 {
+            first.changed().await;
+        }
+        let mut second = test.running(test.job([Script::Finish])).await;
+        assert!(test.upserts.cancel(second.row().id).await);
+        // The first one still runs: nobody had to wait for it.
+        assert!(first.now().end.is_none());
+        assert_eq!(second.end().await.unwrap_err().code, ErrorCode::Cancelled);
+        let stored = test.store.upsert_jobs().get(second.row().id).unwrap().unwrap();
+        assert_eq!(stored.progress.state, UpsertState::Cancelled);
+        while test.upserts.handle().load().n_waiting > 0 {
+            tokio::task::yield_now().await;
+        }
+        told.notify_one();
+        first.end().await.unwrap();
+    });
+}
+
+#[test]
+fn no_job_begins_for_a_chatflow_that_was_deleted_after_it_was_read() {
+    run(|test| async move {
+        let job = test.job([Script::Finish]);
+        test.store.chatflows().delete(test.flow).unwrap();
+        let refused = test.upserts.start(job).await.err().unwrap();
+        assert_eq!(refused.code, ErrorCode::NotFound);
+        assert!(test.upserts.inner.live().is_empty() && test.history().await.is_empty());
+    });
+}
+
+#[test]
+fn a_server_whose_time_is_over_stops_its_jobs_as_interrupted_without_waiting() {
+    run(|test| async move {
+        let mut job = test.running(test.job([Script::UntilCancelled])).await;
+        test.upserts.cut_off();
+        assert_eq!(job.end().await.unwrap_err().code, ErrorCode::Cancelled);
+        let stored = test.store.upsert_jobs().get(job.row().id).unwrap().unwrap();
+        assert_eq!(stored.progress.state, UpsertState::Interrupted);
+    });
+}
+
+#[test]
+fn documents_are_measured_to_the_byte() {
+    let docs = [json!({"pageContent": "x\n"}), json!(7)];
+    let n_bytes = json!(docs).to_string().len();
+    assert!(drive::is_within(&docs, n_bytes));
+    assert!(!drive::is_within(&docs, n_bytes - 1));
+}
+
+#[test]
+fn a_server_that_stops_gives_its_jobs_the_time_that_their_actors_and_the_service_files_do() {
+    let limits = UpsertLimits::default();
+    assert!(stop_time(&limits) > limits.grace);
+    let unit = include_str!("../../deploy/systemd/parlor.service");
+    let seconds = |name: &str| {
+        let value = unit.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        Duration::from_secs(value.parse().unwrap())
+    };
+    let drain = seconds("Environment=PARLOR_DRAIN_S=");
+    assert!(seconds("TimeoutStopSec=") >= drain + stop_time(&limits) + Duration::from_secs(10));
 }

@@ -41,14 +41,14 @@ fn of_letters(text: &str) -> Vec<f64> {
     vector
 }
 
-fn vectors(request: &Received) -> Answer {
+pub fn vectors(request: &Received) -> Answer {
     embeddings(request, of_letters)
 }
 
-struct Stage {
-    server: Parlor,
-    model: Scripted,
-    flow: String,
+pub struct Stage {
+    pub server: Parlor,
+    pub model: Scripted,
+    pub flow: String,
 }
 
 impl Stage {
@@ -58,8 +58,12 @@ impl Stage {
     }
 
     async fn with(name: &str, change: impl FnOnce(Flow) -> Flow) -> Self {
+        Self::started(Parlor::start(), name, change).await
+    }
+
+    /// A recorded flow, changed, on this server.
+    pub async fn started(server: Parlor, name: &str, change: impl FnOnce(Flow) -> Flow) -> Self {
         let model = Scripted::start(vectors).await;
-        let server = Parlor::start();
         let credential = server.openai_credential().await;
         let flow = Flow::golden(name)
             .with_openai(&credential, &model.basepath())
@@ -75,11 +79,11 @@ impl Stage {
         Self { server, model, flow }
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         format!("/api/v1/vector/upsert/{}", self.flow)
     }
 
-    async fn upsert(&self, body: Value) -> Reply {
+    pub async fn upsert(&self, body: Value) -> Reply {
         self.server.anyone().post(&self.path(), &body).await
     }
 
@@ -101,26 +105,26 @@ impl Stage {
         calls.map(|call| call.body["input"].clone()).collect()
     }
 
-    async fn history(&self) -> Vec<Value> {
+    pub async fn history(&self) -> Vec<Value> {
         let path = format!("/api/v1/upsert-history/{}", self.flow);
         let rows = self.server.operator().get(&path).await.expect(200).json();
         rows.as_array().expect("rows").clone()
     }
 
     /// Takes all chunks out; their number.
-    async fn empty(&self) -> u64 {
+    pub async fn empty(&self) -> u64 {
         let path = format!("/api/v1/vector/{}?all=true", self.flow);
         let reply = self.server.operator().delete(&path).await.expect(200).json();
         reply["affected"].as_u64().expect("a number")
     }
 
-    async fn jobs(&self) -> Vec<Value> {
+    pub async fn jobs(&self) -> Vec<Value> {
         let path = format!("/api/v1/upserts?chatflowId={}", self.flow);
         let rows = self.server.operator().get(&path).await.expect(200).json();
         rows.as_array().expect("rows").clone()
     }
 
-    async fn wait_for_state(&self, state: &str) -> bool {
+    pub async fn wait_for_state(&self, state: &str) -> bool {
         eventually(LIMIT, || async {
             self.jobs().await.last().is_some_and(|job| job["state"] == state)
         })
@@ -263,16 +267,22 @@ async fn who_does_not_wait_asks_the_job_and_who_streams_sees_its_progress() {
 async fn stuck(after: usize) -> (Stage, Arc<AtomicUsize>) {
     let one_a_call = |flow: Flow| flow.with_input("openAIEmbeddings_0", "batchSize", json!("1"));
     let stage = Stage::with("c-retrievalqa", one_a_call).await;
+    let left = get_stuck(&stage.model, after);
+    (stage, left)
+}
+
+/// Lets a server of embeddings answer so many calls more; what is left of them.
+pub fn get_stuck(model: &Scripted, after: usize) -> Arc<AtomicUsize> {
     let left = Arc::new(AtomicUsize::new(after));
     let answers = left.clone();
-    stage.model.answer(move |request| {
+    model.answer(move |request| {
         let take = |left: usize| left.checked_sub(1);
         match answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => vectors(request),
             Err(_) => Answer::Hang,
         }
     });
-    (stage, left)
+    left
 }
 
 #[tokio::test]

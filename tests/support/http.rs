@@ -70,6 +70,11 @@ impl Caller {
         self.send(Method::GET, path, None).await
     }
 
+    /// `GET path` whose answer is read piece by piece, or left.
+    pub async fn open_get(&self, path: &str) -> reqwest::Response {
+        self.open(Method::GET, path, None).await
+    }
+
     /// `DELETE path`.
     pub async fn delete(&self, path: &str) -> Reply {
         self.send(Method::DELETE, path, None).await

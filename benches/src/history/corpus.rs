@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::dice::Dice;
+
 /// Words of no meaning in natural frequencies: what compresses like speech.
 const WORDS: [&str; 48] = [
     "the",
@@ -177,19 +179,7 @@ pub fn date(time_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
-/// A small generator of the xorshift family (Marsaglia 2003).
-pub struct Dice(pub u64);
-
 impl Dice {
-    /// The next number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        // The high bits are the good ones.
-        (self.0 >> 11) % bound.max(1)
-    }
-
     /// Words of at least `n_bytes` together.
     fn words(&mut self, n_bytes: usize) -> String {
         let mut text = String::with_capacity(n_bytes + 12);

@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::answer;
+use crate::dice::Dice;
 use crate::load::plan::{Plan, Target};
 use crate::machine::Machine;
 use crate::operator::Operator;
@@ -22,7 +23,7 @@ use crate::turns::programs::{self, Programs};
 use crate::turns::run::progress;
 use crate::turns::stage::Stage;
 use crate::usage;
-use corpus::{Corpus, Dice};
+use corpus::Corpus;
 
 /// Turns of one request that fills the store.
 const TURNS_A_REQUEST: usize = 5_000;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
+use crate::dice::Dice;
+
 const N_DIMENSIONS: usize = 384;
 const N_QUESTIONS: usize = 200;
 
@@ -46,7 +48,7 @@ impl Corpus {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
         let centres: Vec<f32> = (0..1_000 * N_DIMENSIONS).map(|_| dice.throw()).collect();
         let mut row = || {
-            let at = (dice.next() % 1_000) as usize * N_DIMENSIONS;
+            let at = (dice.number() % 1_000) as usize * N_DIMENSIONS;
             let near = centres[at..at + N_DIMENSIONS].iter();
             near.map(|x| x + dice.throw()).collect::<Vec<_>>()
         };
@@ -60,23 +62,6 @@ impl Corpus {
             questions,
             question_texts: (0..N_QUESTIONS).map(text).collect(),
         }
-    }
-}
-
-/// Numbers by xorshift: the same on every machine.
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// From -1 to 1.
-    fn throw(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 }
 

@@ -14,9 +14,9 @@ use parlor_nodes::vector_index::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::corpus::Corpus;
+use crate::dice::Dice;
 use crate::usage::resident_bytes;
-
-use super::corpus::{Corpus, Dice};
 
 /// Questions before the clock runs.
 const N_WARM: usize = 20;
@@ -179,11 +179,11 @@ fn made_up_text(n_bytes: usize) -> String {
     let mut text = String::with_capacity(n_bytes + 32);
     while text.len() < n_bytes {
         // A product of two even throws: small numbers come often.
-        let word = (dice.next() % 142) * (dice.next() % 142);
+        let word = (dice.number() % 142) * (dice.number() % 142);
         for syllable in [word % 11, word / 11 % 13, word / 143] {
             text.push_str(SYLLABLES[syllable as usize % SYLLABLES.len()]);
         }
-        text.push_str(if dice.next().is_multiple_of(12) { ". " } else { " " });
+        text.push_str(if dice.number().is_multiple_of(12) { ". " } else { " " });
     }
     text
 }

@@ -1,6 +1,6 @@
-//! The embedded vector index by itself: exact and hybrid searches, and what
-//! ten megabytes of text take. No server and no disk: these are the costs that
-//! each question adds to its turn.
+//! The embedded vector index by itself: exact and hybrid searches, those by its
+//! graph with what they miss, and what ten megabytes of text take. No server
+//! and no disk: these are the costs that each question adds to its turn.
 
 mod corpus;
 mod measure;

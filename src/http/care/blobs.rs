@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use actix_web::web;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parlor_schemas::ErrorCode;
 
 use super::{Body, lines, send};
 use crate::http::error::ApiError;
+use crate::http::state::off_arbiter;
 use crate::store::archive::Line;
 use crate::store::blobs::STAGING;
 
@@ -100,8 +100,7 @@ fn listed(root: &Path, folder: &Path) -> std::io::Result<(Vec<PathBuf>, Vec<Path
 pub(super) async fn block<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
     let unreadable =
         |_| ApiError::new(ErrorCode::StoreFailed, "a file of the backup cannot be read");
-    web::block(work).await.map_err(stopped)?.map_err(unreadable)
+    off_arbiter(work).await?.map_err(unreadable)
 }

@@ -4,8 +4,8 @@
 mod blobs;
 pub mod incoming;
 pub(super) mod lines;
+mod moment;
 mod pairing;
-mod vectors;
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
@@ -13,11 +13,13 @@ use futures::stream;
 use parlor_schemas::{ChatflowId, SessionId, Timestamp, ids::IdError};
 use tokio::sync::mpsc;
 
+use self::blobs::send_pieces;
+use self::moment::Moment;
 use super::error::ApiError;
 use super::message_query::Pairs;
 use super::state::AppState;
 use crate::store::archive::{BACKUP_FORMAT, Counts, Line};
-use crate::store::{Backup, ExportPage, ExportQuery};
+use crate::store::{ExportPage, ExportQuery};
 
 /// Pages that may wait for a slow reader before the store has to.
 const WAITING_PAGES: usize = 2;
@@ -77,16 +79,17 @@ pub async fn export(query: Query, state: web::Data<AppState>) -> Result<HttpResp
     responses((status = 200, description = "What `parlor restore` reads, in lines", body = String, content_type = NDJSON))
 )]
 pub async fn backup(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
-    let backup = state.store.history().begin_backup().await?;
+    let moment = Moment::now(&state).await?;
     Ok(streamed(|body| async move {
-        if let Err(error) = send_backup(&body, backup, &state).await {
+        if let Err(error) = send_backup(&body, moment, &state).await {
             // Whoever left does not hear of it.
             let _ = send(&body, Err(error)).await;
         }
     }))
 }
 
-async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Result<(), ApiError> {
+async fn send_backup(body: &Body, moment: Moment, state: &AppState) -> Result<(), ApiError> {
+    let Moment { mut backup, vectors, records } = moment;
     let begin = Line::Begin {
         format: BACKUP_FORMAT,
         parlor: env!("CARGO_PKG_VERSION").to_owned(),
@@ -109,8 +112,18 @@ async fn send_backup(body: &Body, mut backup: Backup, state: &AppState) -> Resul
     drop(backup);
     let Some(n_blobs) = blobs::send_all(body, state.store.folder()).await? else { return Ok(()) };
     counts.blobs = n_blobs;
-    let Some(n_files) = vectors::send_all(body, state.store.folder()).await? else { return Ok(()) };
-    counts.vectors = n_files;
+    for (path, file) in vectors {
+        if send_pieces(body, Line::Vectors { path }, file).await?.is_none() {
+            return Ok(());
+        }
+        counts.vectors += 1;
+    }
+    if let Some(records) = records {
+        if send_pieces(body, Line::Records, records).await?.is_none() {
+            return Ok(());
+        }
+        counts.records += 1;
+    }
     let _ = send(body, Ok(lines::of_backup(&[Line::End(counts)]))).await;
     Ok(())
 }

@@ -7,22 +7,51 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
-use futures::stream::{self, Stream};
 use parlor_schemas::event::Done;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, UpsertJob};
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::wish::Wish;
-use crate::http::error::ApiError;
+use crate::drain::{Drain, Visit};
+use crate::http::error::{self, ApiError};
+use crate::http::passage::RequestId;
+use crate::http::sse::{self, Events, HEARTBEAT};
+use crate::http::state::AppState;
 use crate::http::upserts::JobView;
 use crate::upserts::{JobEnd, Moment, RunningJob, Started};
 
-/// A comment of the event stream: clients skip it, proxies see life.
-const HEARTBEAT: &[u8] = b":heartbeat\n\n";
-
 /// Progress is told this often at most.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Who wants something of a vector store: the server's promise to answer.
+/// Held until the last byte of the answer is made.
+pub(super) struct Caller {
+    _visit: Visit,
+    drain: Arc<Drain>,
+    /// A stream is made after the handler is done, where nobody else knows it.
+    request: Option<RequestId>,
+}
+
+impl Caller {
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// 503 while the server stops.
+    pub(super) fn enter(state: &AppState) -> Result<Self, Fault> {
+        let (visit, drain) = (state.drain.enter()?, state.drain.clone());
+        Ok(Self { _visit: visit, drain, request: RequestId::current() })
+    }
+
+    /// An end as the caller is told.
+    pub(super) fn told<T>(&self, end: Result<T, Fault>) -> Result<T, Fault> {
+        end.map_err(|fault| self.drain.explain(fault))
+    }
+
+    /// Its request, for the log.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.request.clone()
+    }
+}
 
 /// Answers as the caller wishes.
 ///
@@ -31,19 +60,20 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) async fn respond(
     started: Started,
     wish: &Wish,
+    caller: Caller,
     heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
     if wish.is_async {
         return Ok(accepted(&started));
     }
     if wish.streams {
-        return Ok(streamed(started, heartbeat));
+        return Ok(streamed(started, caller, heartbeat));
     }
-    let answer = match started {
-        Started::Running(mut job) => job.end().await?,
-        Started::Over(job) => end_of(*job)?,
+    let end = match started {
+        Started::Running(mut job) => job.end().await,
+        Started::Over(job) => end_of(*job),
     };
-    Ok(HttpResponse::Ok().json(&*answer))
+    Ok(HttpResponse::Ok().json(&*caller.told(end)?))
 }
 
 fn accepted(started: &Started) -> HttpResponse {
@@ -69,40 +99,28 @@ fn end_of(job: UpsertJob) -> JobEnd {
     }
 }
 
-fn streamed(started: Started, heartbeat: Duration) -> HttpResponse {
-    let body = match started {
-        Started::Running(job) => Body { job: Some(job), over: None, heartbeat, is_open: false },
+fn streamed(started: Started, caller: Caller, heartbeat: Duration) -> HttpResponse {
+    let (job, over) = match started {
+        Started::Running(job) => (Some(job), None),
         Started::Over(job) => {
             let progress = job.progress;
-            let over = Some(Moment { progress, end: Some(end_of(*job)) });
-            Body { job: None, over, heartbeat, is_open: false }
+            (None, Some(Moment { progress, end: Some(end_of(*job)) }))
         }
     };
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::CONNECTION, "keep-alive"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body.into_stream())
+    let body = Body { job, over, caller, heartbeat, is_open: false };
+    sse::response(body)
 }
 
 struct Body {
     job: Option<RunningJob>,
     /// The last moment of a job that was over before.
     over: Option<Moment>,
+    caller: Caller,
     heartbeat: Duration,
     is_open: bool,
 }
 
-impl Body {
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
-        stream::unfold(self, |mut body| async move {
-            let bytes = body.next_write().await?;
-            Some((Ok(bytes), body))
-        })
-    }
-
-    /// The next bytes; `None` after the end.
+impl Events for Body {
     async fn next_write(&mut self) -> Option<Bytes> {
         let moment = match (&mut self.job, self.over.take()) {
             (_, Some(over)) => over,
@@ -122,25 +140,26 @@ impl Body {
         if moment.end.is_some() {
             self.job = None;
         }
-        Some(bytes(moment))
+        Some(self.bytes(moment))
     }
 }
 
-fn bytes(moment: Moment) -> Bytes {
-    let mut out = Vec::new();
-    StreamEvent::Progress(moment.progress).write_to(&mut out);
-    if let Some(end) = moment.end {
-        match end {
-            Ok(answer) => {
-                let answer = Value::Object(Arc::unwrap_or_clone(answer));
-                StreamEvent::Result(answer).write_to(&mut out);
-            }
+impl Body {
+    fn bytes(&self, moment: Moment) -> Bytes {
+        let mut out = Vec::new();
+        StreamEvent::Progress(moment.progress).write_to(&mut out);
+        let Some(end) = moment.end else { return out.into() };
+        match self.caller.told(end) {
+            Ok(answer) => StreamEvent::Result(answer).write_to(&mut out),
             Err(fault) if fault.code == ErrorCode::Cancelled => {
                 StreamEvent::Abort(Done).write_to(&mut out);
             }
-            Err(fault) => StreamEvent::Error(fault.message).write_to(&mut out),
+            Err(fault) => {
+                error::log(&fault, self.caller.request.as_ref());
+                StreamEvent::Error(fault.message).write_to(&mut out);
+            }
         }
         StreamEvent::End(Done).write_to(&mut out);
+        out.into()
     }
-    out.into()
 }

@@ -7,21 +7,26 @@
 
 mod answer;
 pub mod removal;
+#[cfg(test)]
+mod tests;
 mod wish;
+
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::UpsertOptions;
-use parlor_schemas::{ChatflowId, ErrorCode, PredictionRequest, Repetition};
+use parlor_schemas::{ChatflowId, ErrorCode, Fault, PredictionRequest, Repetition};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use self::answer::Caller;
 use self::wish::Wish;
 use super::error::ApiError;
 use super::multipart;
 use super::prediction::SseEvent;
-use super::state::AppState;
+use super::state::{AppState, off_arbiter};
 use super::upserts::JobView;
-use crate::flow::cache::not_found;
+use crate::flow::cache::{ReadyFlow, not_found};
 use crate::flow::targets;
 use crate::flow::uploads::FormFile;
 use crate::flow::upsert::{self, UpsertRequest};
@@ -89,7 +94,24 @@ pub async fn external(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    fill(request, id, payload, state).await
+    let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
+    let wish = Wish::of(&request)?;
+    let caller = Caller::enter(&state)?;
+    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
+    let Value::Object(body) = incoming.body else {
+        return Err(ApiError::bad("the body must be a JSON object"));
+    };
+    let incoming = Incoming { body, files: incoming.files };
+    let (incoming, wish, repetition) = recognized(id, incoming, wish).await?;
+    if let Some(repetition) = &repetition
+        && let Some(earlier) = state.upserts.repeated(repetition)?
+    {
+        return answer::respond(earlier, &wish, caller, state.streams.heartbeat).await;
+    }
+    let mut new = bind(&state, id, incoming, &wish, repetition).await?;
+    new.request = caller.request();
+    let started = caller.told(state.upserts.start(new).await)?;
+    answer::respond(started, &wish, caller, state.streams.heartbeat).await
 }
 
 /// The same for the operator: no key of the chatflow is asked for.
@@ -113,7 +135,7 @@ pub async fn internal(
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    fill(request, id, payload, state).await
+    external(request, id, payload, state).await
 }
 
 /// Answers a path that lacks the chatflow, in Flowise's words.
@@ -129,38 +151,37 @@ pub async fn without_id() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(ErrorCode::PreconditionFailed, message))
 }
 
-async fn fill(
-    request: HttpRequest,
-    id: web::Path<String>,
-    payload: web::Payload,
-    state: web::Data<AppState>,
-) -> Result<HttpResponse, ApiError> {
-    let id = ChatflowId::parse(&id).map_err(|_| ApiError(not_found("with that id")))?;
-    let wish = Wish::of(&request)?;
-    let _visit = state.drain.enter()?;
-    let incoming = multipart::read_any(&request, payload, state.body_limit).await?;
-    let Value::Object(body) = incoming.body else {
-        return Err(ApiError::bad("the body must be a JSON object"));
-    };
-    let repetition = wish.repetition(id, &body, &incoming.files);
-    if let Some(repetition) = &repetition
-        && let Some(earlier) = state.upserts.repeated(repetition)?
-    {
-        return answer::respond(earlier, &wish, state.streams.heartbeat).await;
+/// What a request brings.
+struct Incoming {
+    body: Map<String, Value>,
+    files: Vec<FormFile>,
+}
+
+/// What a repetition is recognized by, where the caller marks any.
+async fn recognized(
+    id: ChatflowId,
+    incoming: Incoming,
+    wish: Wish,
+) -> Result<(Incoming, Wish, Option<Repetition>), Fault> {
+    if !wish.has_key() {
+        return Ok((incoming, wish, None));
     }
-    let new = bind(&state, id, body, incoming.files, &wish, repetition).await?;
-    let started = state.upserts.start(new).await?;
-    answer::respond(started, &wish, state.streams.heartbeat).await
+    // Files of many megabytes are hashed.
+    let hash = move || {
+        let repetition = wish.repetition(id, &incoming.body, &incoming.files);
+        (incoming, wish, repetition)
+    };
+    off_arbiter(hash).await
 }
 
 async fn bind(
     state: &web::Data<AppState>,
     id: ChatflowId,
-    mut body: Map<String, Value>,
-    files: Vec<FormFile>,
+    incoming: Incoming,
     wish: &Wish,
     repetition: Option<Repetition>,
 ) -> Result<NewJob, ApiError> {
+    let Incoming { mut body, files } = incoming;
     let wanted = targets::stop_nodes(body.remove("stopNodeId").as_ref())?;
     let asked = PredictionRequest::from_json(Value::Object(body))?;
     let flow = state.flows.get(id)?;
@@ -172,22 +193,38 @@ async fn bind(
         question: asked.question.unwrap_or_default(),
         options: UpsertOptions { keep_going: wish.is_lenient },
     };
-    let chosen = find_targets(state, &flow, wanted).await?;
+    // Before the work that it stands for: compiling large files is some.
     let permit = state.upserts.handle().admit()?;
-    let steps = upsert::bind(&flow, chosen, request, &state.services).await?;
+    let bound = {
+        // A flow and a request may hold large files, which are decoded here.
+        let (state, flow) = (state.clone(), flow.clone());
+        let bind = move || upsert::bind(&flow, state.flows.targets(&flow, &wanted)?, request);
+        off_arbiter(bind).await??
+    };
+    let steps = bound.build(&flow, &state.services).await?;
     let outlives_client = wish.is_async || repetition.is_some();
-    Ok(NewJob { chatflow: id, chat_id, steps, permit, repetition, outlives_client })
+    Ok(NewJob {
+        chatflow: id,
+        chat_id,
+        steps,
+        permit,
+        repetition,
+        outlives_client,
+        is_awaited: !wish.is_async,
+        request: None,
+    })
 }
 
 /// The vector stores that are meant, compiled off the arbiter: a flow may hold
 /// large files.
-async fn find_targets(
+///
+/// # Errors
+/// What is wrong with the flow or the choice.
+pub(crate) async fn find_targets(
     state: &web::Data<AppState>,
-    flow: &std::sync::Arc<crate::flow::cache::ReadyFlow>,
+    flow: &Arc<ReadyFlow>,
     wanted: Vec<String>,
-) -> Result<Vec<targets::Target>, ApiError> {
+) -> Result<Vec<targets::Target>, Fault> {
     let (state, flow) = (state.clone(), flow.clone());
-    let found = web::block(move || state.flows.targets(&flow, &wanted)).await;
-    let stopped = |_| ApiError::new(ErrorCode::Overloaded, "the server is stopping");
-    Ok(found.map_err(stopped)??)
+    off_arbiter(move || state.flows.targets(&flow, &wanted)).await?
 }

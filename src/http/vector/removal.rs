@@ -3,7 +3,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::Selection;
-use serde_json::{Map, Value, json};
+use parlor_schemas::shown;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ use crate::http::state::AppState;
 const MAX_BODY: usize = 1 << 20;
 /// Most ids at once.
 const MAX_IDS: usize = 10_000;
+/// Characters of a selector's name that an error repeats.
+const MAX_SHOWN: usize = 40;
 /// Longest origin in bytes.
 const MAX_ORIGIN_BYTES: usize = 2_048;
 
@@ -64,23 +67,24 @@ pub async fn remove(
     for (name, value) in query.into_inner() {
         let value = from_query(&name, value)?;
         if fields.insert(name.clone(), value).is_some() {
-            return Err(ApiError::bad(format!("{} comes twice", shown(&name))));
+            return Err(ApiError::bad(format!("{} comes twice", shown(&name, MAX_SHOWN))));
         }
     }
     let wanted = targets::stop_nodes(fields.remove("stopNodeId").as_ref())?;
     let selection = selection(fields)?;
     let flow = state.flows.get(id)?;
+    let handle = state.upserts.handle();
+    // Before the work that it stands for: compiling large files is some.
+    let permit = handle.admit()?;
     let targets = super::find_targets(&state, &flow, wanted).await?;
     let [target] = targets.as_slice() else {
         return Err(ApiError::bad("stopNodeId must name one vector store"));
     };
-    let handle = state.upserts.handle();
-    let permit = handle.admit()?;
     let built = upsert::saved(&flow, target, &state.services).await?;
     let store = built.identity();
     let removal = handle.upsert(&permit, store, Box::new(StoreRemoval { built, selection }))?;
     let n_deleted = removal.await?.num_deleted;
-    Ok(HttpResponse::Ok().json(json!({"raw": [], "affected": n_deleted})))
+    Ok(Deleted::answer(n_deleted))
 }
 
 fn from_query(name: &str, value: String) -> Result<Value, ApiError> {
@@ -97,15 +101,17 @@ fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
     let mut fields = fields.into_iter();
     let (name, value) = fields.next().ok_or_else(|| ApiError::bad(none))?;
     if let Some((other, _)) = fields.next() {
-        let message = format!("{} and {} are two selectors; {none}", shown(&name), shown(&other));
+        let message = format!(
+            "{} and {} are two selectors; {none}",
+            shown(&name, MAX_SHOWN),
+            shown(&other, MAX_SHOWN)
+        );
         return Err(ApiError::bad(message));
     }
     let bad = |what: &str| ApiError::bad(format!("{name} must be {what}"));
     match (name.as_str(), value) {
         ("ids", Value::Array(ids)) if (1..=MAX_IDS).contains(&ids.len()) => {
-            let id = |id: &Value| Uuid::try_parse(id.as_str()?).ok();
-            let ids: Option<Vec<Uuid>> = ids.iter().map(id).collect();
-            ids.map(Selection::Ids).ok_or_else(|| bad("a list of UUIDs"))
+            body::uuids(&ids).map(Selection::Ids).ok_or_else(|| bad("a list of UUIDs"))
         }
         ("ids", _) => Err(bad(&format!("a list of 1 to {MAX_IDS} UUIDs"))),
         ("filter", Value::Object(filter)) if !filter.is_empty() => {
@@ -121,16 +127,16 @@ fn selection(fields: Map<String, Value>) -> Result<Selection, ApiError> {
         ("origin", _) => Err(bad("a text")),
         ("all", Value::Bool(true)) => Ok(Selection::Everything),
         ("all", _) => Err(bad("true")),
-        (other, _) => Err(ApiError::bad(format!("{} selects nothing; {none}", shown(other)))),
+        (other, _) => {
+            Err(ApiError::bad(format!("{} selects nothing; {none}", shown(other, MAX_SHOWN))))
+        }
     }
-}
-
-fn shown(name: &str) -> String {
-    name.chars().take(40).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(body: Value) -> Result<Selection, String> {

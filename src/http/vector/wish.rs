@@ -48,6 +48,11 @@ impl Wish {
         Ok(wish)
     }
 
+    /// Whether the caller marks repetitions.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// What a repetition is recognized by: the chatflow with the key, and all
     /// that the body says.
     pub(super) fn repetition(
@@ -57,7 +62,8 @@ impl Wish {
         files: &[FormFile],
     ) -> Option<Repetition> {
         let key = self.key.as_ref()?;
-        let body = Value::Object(body.clone()).to_string();
+        // A map of JSON values has no way to fail.
+        let body = serde_json::to_string(body).unwrap_or_default();
         let said = Said { wish: u8::from(self.is_lenient), body: &body, files };
         Some(key.repetition(chatflow.as_bytes(), said))
     }

@@ -29,7 +29,9 @@ use tokio::sync::OnceCell;
 pub use embedded::{own_collections, owner};
 pub use remove::Selection;
 pub use settings::{SearchKind, SearchSettings};
-pub use upsert::{PAGES_OF, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch};
+pub use upsert::{
+    PAGES_OF, Settled, UpsertCounts, UpsertOptions, UpsertReport, UpsertWatch, all_settled,
+};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::VectorStore;
-use super::upsert::{AT_ONCE, Book, Records, delete, enter};
+use super::upsert::{AT_ONCE, Book, Records, delete, enter, settling};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::{LedgerEntry, Origin};
@@ -107,6 +107,7 @@ impl VectorStore {
         book: &Book,
         ctx: &TurnCtx,
     ) -> Result<u64, NodeError> {
+        let _settling = settling().await;
         let n_removed = delete(self.index.as_ref(), ids, ctx).await?;
         if let Some(records) = Records::of(self, ctx) {
             records.forget(ids, ctx).await?;

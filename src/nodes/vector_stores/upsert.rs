@@ -16,7 +16,8 @@ use serde::Serialize;
 
 pub(super) use book::{AT_ONCE, Book, delete};
 pub(super) use gather::Gathered;
-pub(super) use lane::enter;
+pub use lane::{Settled, all_settled};
+pub(super) use lane::{enter, settling};
 pub use models::PAGES_OF;
 pub(super) use records::Records;
 pub use report::UpsertReport;

@@ -1,6 +1,7 @@
 //! Stories about the whole store, and what they share.
 
 mod answers;
+mod backup_rows;
 mod care;
 mod commit;
 mod deletions;

@@ -50,7 +50,7 @@ impl From<StoreError> for NodeError {
 
 /// Refuses to write `n_bytes` more where the disk would be full after them.
 /// Not knowing is no reason to refuse: a failed write is noticed, too.
-fn need_room(folder: &Path, n_bytes: u64) -> Result<(), StoreError> {
+pub(super) fn need_room(folder: &Path, n_bytes: u64) -> Result<(), StoreError> {
     match fs2::available_space(folder) {
         Ok(free) if free < n_bytes.saturating_add(MIN_FREE_BYTES) => Err(StoreError::DiskFull),
         _ => Ok(()),

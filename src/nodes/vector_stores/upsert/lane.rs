@@ -4,12 +4,33 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Mutex as Lane, OwnedMutexGuard};
+use tokio::sync::{Mutex as Lane, OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 
 static LANES: Mutex<Option<HashMap<String, Weak<Lane<()>>>>> = Mutex::new(None);
+
+/// Read by who changes an index, from there until the ledger and the record
+/// manager know of it; written by who wants to see them in step.
+static SETTLING: RwLock<()> = RwLock::const_new(());
+
+/// An index that is ahead of its ledger and its record manager.
+pub(in crate::vector_stores) type Settling = RwLockReadGuard<'static, ()>;
+
+/// All indexes, in step with their ledgers and record managers while it is held.
+pub type Settled = RwLockWriteGuard<'static, ()>;
+
+/// Notes that an index is about to be changed. Held until that is settled.
+pub(in crate::vector_stores) async fn settling() -> Settling {
+    SETTLING.read().await
+}
+
+/// Waits until every index is in step with its ledger and its record manager.
+/// None of them is committed as long as the result is held: hold it for moments.
+pub async fn all_settled() -> Settled {
+    SETTLING.write().await
+}
 
 /// Waits for the index's turn, which ends when the guard is dropped.
 ///

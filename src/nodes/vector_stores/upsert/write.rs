@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::book::{self, Book};
 use super::gather::Gathered;
+use super::lane::settling;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::records::Records;
@@ -62,6 +63,8 @@ impl<'a> Work<'a> {
         };
         // From here on a caller who leaves changes nothing: it ends either way.
         let calm = calm(self.ctx);
+        // Until the ledger knows what the index holds, no backup looks at both.
+        let _settling = settling().await;
         let noted = match written {
             Ok(writer) => self.note(is_atomic(&writer), records, &calm).await.map(|()| writer),
             Err(error) => Err(error),

@@ -17,6 +17,7 @@
 //! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`program`]: what the measuring programs do alike
 //! - [`vectors`]: the embedded vector index by itself, without a server
+//! - [`versus`]: the same turn in other servers, one after the other on one machine
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -36,3 +37,4 @@ pub mod turns;
 pub mod upstream;
 pub mod usage;
 pub mod vectors;
+pub mod versus;

@@ -74,7 +74,12 @@ impl Host {
         tree::resident_bytes(self.child.id())
     }
 
-    /// The most that was seen so far.
+    /// Forgets what was seen so far: starting may take more than working.
+    pub fn forget_peak(&self) {
+        self.peak.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// The most that was seen since.
     pub fn peak_bytes(&self) -> u64 {
         self.peak.bytes.load(Ordering::Relaxed).max(self.resident_bytes())
     }

@@ -109,6 +109,7 @@ impl Subject<'_> {
     async fn measure(&mut self) -> anyhow::Result<()> {
         tokio::time::sleep(REST).await;
         self.round.idle_bytes = Some(self.host.resident_bytes());
+        self.host.forget_peak();
         self.cells().await?;
         self.round.loaded_bytes = Some(self.host.peak_bytes());
         self.streams().await?;
@@ -123,7 +124,8 @@ impl Subject<'_> {
             if let Some(died) = self.host.died() {
                 bail!("{died}");
             }
-            match self.first_answer(password).await {
+            let answer = tokio::time::timeout(START_LIMIT / 4, self.first_answer(password)).await;
+            match answer.context("it does not answer").flatten() {
                 Ok(()) => break,
                 Err(error) if Instant::now() > until => {
                     return Err(error).context("no right answer after its start");

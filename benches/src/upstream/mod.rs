@@ -84,11 +84,7 @@ pub fn serve(listener: StdListener, behaviour: &Behaviour, n_threads: usize) -> 
     serve_thread(listener, behaviour.clone(), shared)
 }
 
-fn serve_thread(
-    listener: StdListener,
-    behaviour: Behaviour,
-    shared: Shared,
-) -> anyhow::Result<()> {
+fn serve_thread(listener: StdListener, behaviour: Behaviour, shared: Shared) -> anyhow::Result<()> {
     let replies = Rc::new(Replies::new(behaviour.n_tokens));
     let server = Server { behaviour, replies, shared };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,6 +1,6 @@
 //! One load on one server, bounded in time whatever the server does, and what it cost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::host::Host;
 use super::results::Cell;
@@ -21,6 +21,7 @@ struct Reading {
     server: Duration,
     own: Duration,
     machine: Duration,
+    at: Instant,
 }
 
 /// Runs a load on a server. A failure is a cell that says so.
@@ -42,14 +43,14 @@ pub async fn measure(plan: &Plan, delay_ms: u64, host: &Host, upstream: &Service
         Mode::Open(rate) => Some(rate),
         Mode::Closed => None,
     };
-    let seconds = cell.1.max(0.001);
+    let seconds = (after.at - before.at).as_secs_f64().max(0.001);
     Cell {
         connections: plan.n_connections,
         delay_ms,
         offered,
         cpu_seconds: server.as_secs_f64(),
         other_share: others.as_secs_f64() / (seconds * n_cores),
-        ..cell.0
+        ..cell
     }
 }
 
@@ -62,9 +63,8 @@ pub async fn set_waits(upstream: &Service, delay_ms: u64, gap_ms: u64) -> anyhow
     Ok(())
 }
 
-/// The cell and the seconds that it took.
-fn cell_of(report: &Report) -> (Cell, f64) {
-    let cell = Cell {
+fn cell_of(report: &Report) -> Cell {
+    Cell {
         n_intended: report.n_intended,
         n_right: report.n_right,
         per_second: report.rate,
@@ -74,12 +74,11 @@ fn cell_of(report: &Report) -> (Cell, f64) {
         statuses: report.statuses.clone(),
         failures: report.failures.clone(),
         ..Cell::default()
-    };
-    (cell, report.elapsed.as_secs_f64())
+    }
 }
 
-fn failed(why: String) -> (Cell, f64) {
-    (Cell { error: Some(why), ..Cell::default() }, 1.0)
+fn failed(why: String) -> Cell {
+    Cell { error: Some(why), ..Cell::default() }
 }
 
 impl Reading {
@@ -91,6 +90,7 @@ impl Reading {
             server: host.processor_time(),
             own: own + model,
             machine: usage::machine_time().unwrap_or_default(),
+            at: Instant::now(),
         }
     }
 }

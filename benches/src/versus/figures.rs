@@ -18,8 +18,7 @@ pub fn shown_percent(spread: Option<Spread>) -> String {
 }
 
 fn told(spread: Spread, number: impl Fn(f64) -> String) -> String {
-    let (median, least, most) =
-        (number(spread.median), number(spread.least), number(spread.most));
+    let (median, least, most) = (number(spread.median), number(spread.least), number(spread.most));
     if least == most { median } else { format!("{median} ({least} to {most})") }
 }
 

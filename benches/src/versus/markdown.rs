@@ -80,7 +80,7 @@ fn notes(page: &mut String, results: &Results) {
     let _ = writeln!(
         page,
         "{} cores ({}), Linux {}, data on {}; model server, load and server share them, one \
-         server at a time. {n_rounds} rounds, each with fresh starts; {:.0} s a cell; medians, \
+         server at a time. Rounds with fresh starts: {n_rounds}; seconds a cell: {}; medians, \
          ranges in brackets. Latency and CPU at {USUAL_CONNECTIONS} connections, model answering \
          at once; first token at {USUAL_CONNECTIONS} streams of 16 tokens, 10 ms apart. Stateless \
          servers keep no history and do less.",
@@ -88,7 +88,7 @@ fn notes(page: &mut String, results: &Results) {
         told("processor"),
         told("kernel"),
         told("file_system"),
-        results.cell_seconds,
+        number(results.cell_seconds),
     );
     against_flowise(page, results);
 }
@@ -124,8 +124,17 @@ pub fn details(results: &Results) -> String {
     }
     page.push_str("\n## Closed loads\n\n");
     let head = [
-        "server", "model ms", "connections", "right", "rate /s", "p50 ms", "p90 ms", "p99 ms",
-        "p99.9 ms", "CPU s per 1,000", "rounds",
+        "server",
+        "model ms",
+        "connections",
+        "right",
+        "rate /s",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "CPU s per 1,000",
+        "rounds",
     ];
     row(&mut page, head.map(str::to_owned));
     row(&mut page, head.map(|_| "---".to_owned()));

@@ -34,6 +34,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 /// round only, if the model is slow as well.
 const SLOW_CELL_SECONDS: f64 = 6.0;
 
+/// Many sessions of one turn take no longer than this, however few they are then.
+const SESSIONS_LIMIT_SECONDS: f64 = 300.0;
+
 /// Milliseconds between the tokens of streamed answers.
 const TOKEN_GAP_MS: u64 = 10;
 
@@ -47,7 +50,7 @@ pub struct Stand<'a> {
     pub rival: &'a dyn Rival,
     /// Where it is installed.
     pub cache: &'a Path,
-    /// An empty folder for its data.
+    /// An empty folder, in which each of its starts has one for its data.
     pub data: &'a Path,
     /// The model server.
     pub upstream: &'a Service,
@@ -61,29 +64,56 @@ struct Subject<'a> {
     host: Host,
     target: Target,
     round: Round,
-    n_answered: u64,
 }
 
 impl Stand<'_> {
     /// Measures it. What went wrong is in the round.
     pub async fn round(&self) -> Round {
-        match self.start().await {
-            Err(error) => Round { died: Some(format!("{error:#}")), ..Round::default() },
+        let mut round = match self.start("loads").await {
+            Err(error) => return Round { died: Some(format!("{error:#}")), ..Round::default() },
             Ok(mut subject) => {
                 if let Err(error) = subject.measure().await {
                     subject.round.died = Some(format!("{error:#}"));
                 }
                 subject.round
             }
+        };
+        match self.sessions(round.best_rate()).await {
+            Ok(after_sessions) => round.after_sessions = after_sessions,
+            Err(error) => round.died = round.died.or(Some(format!("{error:#}"))),
         }
+        round
     }
 
-    async fn start(&self) -> anyhow::Result<Subject<'_>> {
+    /// Memory after many sessions of one turn and nothing else, so on a start of its own.
+    async fn sessions(&self, best_rate: f64) -> anyhow::Result<Option<AfterSessions>> {
+        let n_sessions = self.lengths.n_sessions;
+        let seconds = n_sessions as f64 / best_rate.max(0.1);
+        let is_last = self.number + 1 == self.lengths.n_rounds;
+        let is_too_slow = seconds > SLOW_CELL_SECONDS && !is_last;
+        if self.rival.is_stateless() || best_rate == 0.0 || is_too_slow {
+            return Ok(None);
+        }
+        let mut subject = self.start("sessions").await?;
+        self.say(&format!("{n_sessions} sessions"));
+        let duration = Duration::from_secs_f64((seconds * 2.0).clamp(5.0, SESSIONS_LIMIT_SECONDS));
+        let plan = Plan { max_requests: Some(n_sessions), ..subject.plan(32, duration) };
+        let cell = measure(&plan, 0, &subject.host, self.upstream).await;
+        subject.must_live()?;
+        subject.host.settle(SETTLE_LIMIT).await;
+        tokio::time::sleep(REST).await;
+        let bytes = subject.host.resident_bytes();
+        Ok(Some(AfterSessions { n_sessions: cell.n_right, bytes }))
+    }
+
+    async fn start(&self, what: &str) -> anyhow::Result<Subject<'_>> {
         self.say("start");
         set_waits(self.upstream, 0, 0).await?;
         let (port, password, upstream) = (free_port()?, fresh_prefix(), self.upstream.url());
-        let (cache, data, workers) = (self.cache, self.data, self.options.workers);
-        let seat = Seat { cache, data, port, upstream: &upstream, workers, password: &password };
+        let (cache, workers, data) = (self.cache, self.options.workers, self.data.join(what));
+        std::fs::create_dir(&data).with_context(|| format!("creating {}", data.display()))?;
+        let seat =
+            Seat { cache, data: &data, port, upstream: &upstream, workers, password: &password };
         let address = ([127, 0, 0, 1], port).into();
         let log = data.with_extension("log");
         let host = Host::start(&mut self.rival.command(&seat)?, address, &log)?;
@@ -94,7 +124,7 @@ impl Stand<'_> {
             Door::Flow => Target::Flow(String::new()),
         };
         let round = Round::default();
-        let mut subject = Subject { stand: self, host, target, round, n_answered: 0 };
+        let mut subject = Subject { stand: self, host, target, round };
         subject.until_first_answer(&password).await?;
         Ok(subject)
     }
@@ -114,8 +144,7 @@ impl Subject<'_> {
         self.round.loaded_bytes = Some(self.host.peak_bytes());
         self.streams().await?;
         self.ladder().await?;
-        self.overload().await?;
-        self.sessions().await
+        self.overload().await
     }
 
     async fn until_first_answer(&mut self, password: &str) -> anyhow::Result<()> {
@@ -161,12 +190,10 @@ impl Subject<'_> {
         Plan { expect, timeout: ANSWER_LIMIT, ..plan }
     }
 
-    /// One load, after the last one is worked off; fails if the server is dead then.
-    async fn load(&mut self, plan: &Plan, delay_ms: u64) -> anyhow::Result<Cell> {
+    /// One load, after the last one is worked off.
+    async fn load(&self, plan: &Plan, delay_ms: u64) -> Cell {
         self.host.settle(SETTLE_LIMIT).await;
-        let cell = measure(plan, delay_ms, &self.host, self.stand.upstream).await;
-        self.n_answered += cell.n_right;
-        Ok(cell)
+        measure(plan, delay_ms, &self.host, self.stand.upstream).await
     }
 
     fn must_live(&mut self) -> anyhow::Result<()> {
@@ -176,7 +203,7 @@ impl Subject<'_> {
     async fn cells(&mut self) -> anyhow::Result<()> {
         let lengths = self.stand.lengths;
         let warmup = self.plan(32, lengths.warmup);
-        self.load(&warmup, 0).await?;
+        self.load(&warmup, 0).await;
         for delay_ms in &self.stand.options.delays {
             set_waits(self.stand.upstream, *delay_ms, 0).await?;
             for n in &self.stand.options.connections {
@@ -184,7 +211,7 @@ impl Subject<'_> {
                     continue;
                 }
                 self.stand.say(&format!("{n} connections, model after {delay_ms} ms"));
-                let cell = self.load(&self.plan(*n, lengths.cell), *delay_ms).await?;
+                let cell = self.load(&self.plan(*n, lengths.cell), *delay_ms).await;
                 self.round.cells.push(cell);
                 self.must_live()?;
             }
@@ -205,7 +232,7 @@ impl Subject<'_> {
         for n in [1, 32] {
             self.stand.say(&format!("{n} streams"));
             let plan = Plan { stream: true, ..self.plan(n, self.stand.lengths.cell) };
-            let cell = self.load(&plan, 0).await?;
+            let cell = self.load(&plan, 0).await;
             self.round.streams.push(cell);
             self.must_live()?;
         }
@@ -224,7 +251,7 @@ impl Subject<'_> {
                 timeout: Duration::from_secs(10),
                 ..self.plan(n_connections, self.stand.lengths.open)
             };
-            let cell = self.load(&plan, 0).await?;
+            let cell = self.load(&plan, 0).await;
             ladder.took(cell.holds(TAIL_LIMIT_MS));
             self.round.ladder.push(cell);
             self.must_live()?;
@@ -244,31 +271,8 @@ impl Subject<'_> {
         let n_requests = (rate * duration.as_secs_f64()).ceil() as usize;
         let n_connections = n_requests.clamp(1, self.stand.options.overload_connections);
         let plan = Plan { mode: Mode::Open(rate), ..self.plan(n_connections, duration) };
-        let cell = self.load(&plan, 0).await?;
+        let cell = self.load(&plan, 0).await;
         self.round.overload = Some(cell);
         self.must_live()
-    }
-
-    /// Memory after many sessions of one turn, those of the loads before among them.
-    async fn sessions(&mut self) -> anyhow::Result<()> {
-        let n_sessions = self.stand.lengths.n_sessions;
-        let left = n_sessions.saturating_sub(self.n_answered);
-        let seconds = left as f64 / self.round.best_rate().max(0.1);
-        let is_last = self.stand.number + 1 == self.stand.lengths.n_rounds;
-        if self.stand.rival.is_stateless() || (seconds > SLOW_CELL_SECONDS && !is_last) {
-            return Ok(());
-        }
-        self.stand.say(&format!("{left} more sessions"));
-        if left > 0 {
-            let duration = Duration::from_secs_f64((seconds * 2.0).clamp(5.0, 300.0));
-            let plan = Plan { max_requests: Some(left), ..self.plan(32, duration) };
-            self.load(&plan, 0).await?;
-            self.must_live()?;
-        }
-        self.host.settle(SETTLE_LIMIT).await;
-        tokio::time::sleep(REST).await;
-        let (n_sessions, bytes) = (self.n_answered, self.host.resident_bytes());
-        self.round.after_sessions = Some(AfterSessions { n_sessions, bytes });
-        Ok(())
     }
 }

@@ -103,8 +103,7 @@ impl Comparison<'_> {
         let (cache, lengths) = (self.cache(rival), options.lengths());
         let data = self.scratch.path().join(format!("{}-{number}", rival.name()));
         std::fs::create_dir(&data).with_context(|| format!("creating {}", data.display()))?;
-        let stand =
-            Stand { options, lengths, rival, cache: &cache, data: &data, upstream, number };
+        let stand = Stand { options, lengths, rival, cache: &cache, data: &data, upstream, number };
         subject.rounds.push(stand.round().await);
         // A history of one server must not fill the disk for the next.
         std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))

@@ -37,7 +37,8 @@ impl Rival for Parlor {
     fn version(&self, _cache: &Path) -> String {
         let output = Command::new(&self.program).arg("--version").output();
         let said = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        said.unwrap_or_else(|_| "unknown".into())
+        let said = said.unwrap_or_else(|_| "unknown".into());
+        said.strip_prefix("parlor ").unwrap_or(&said).to_owned()
     }
 
     fn command(&self, seat: &Seat<'_>) -> anyhow::Result<Command> {

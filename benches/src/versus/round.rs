@@ -10,8 +10,9 @@ use super::host::{Host, free_port};
 use super::ladder::Ladder;
 use super::options::{Lengths, Options};
 use super::results::{AfterSessions, Cell, Round};
-use super::rivals::{Door, OPERATOR_NAME, Rival, Seat};
+use super::rivals::{Door, MakeShape, OPERATOR_NAME, Rival, Seat};
 use crate::answer;
+use crate::client::Connection;
 use crate::load::plan::fresh_prefix;
 use crate::load::{self, Mode, Plan, Target};
 use crate::operator::Operator;
@@ -63,6 +64,7 @@ struct Subject<'a> {
     stand: &'a Stand<'a>,
     host: Host,
     target: Target,
+    make: Option<MakeShape>,
     round: Round,
 }
 
@@ -117,14 +119,16 @@ impl Stand<'_> {
         let address = ([127, 0, 0, 1], port).into();
         let log = data.with_extension("log");
         let host = Host::start(&mut self.rival.command(&seat)?, address, &log)?;
-        let target = match self.rival.door(&seat) {
-            Door::Path(path) => Target::Path(path.into()),
-            Door::Shaped(shape) => Target::Shaped(shape),
-            // Put in as soon as the server takes it.
-            Door::Flow => Target::Flow(String::new()),
+        // A flow is put in as soon as the server takes it.
+        let later = Target::Flow(String::new());
+        let (target, make) = match self.rival.door(&seat) {
+            Door::Path(path) => (Target::Path(path.into()), None),
+            Door::Shaped(shape) => (Target::Shaped(shape), None),
+            Door::Flow => (later, None),
+            Door::Made(make) => (later, Some(make)),
         };
         let round = Round::default();
-        let mut subject = Subject { stand: self, host, target, round };
+        let mut subject = Subject { stand: self, host, target, make, round };
         subject.until_first_answer(&password).await?;
         Ok(subject)
     }
@@ -167,6 +171,12 @@ impl Subject<'_> {
     }
 
     async fn first_answer(&mut self, password: &str) -> anyhow::Result<()> {
+        if let Some(make) = &self.make {
+            // Before it listens there is nothing to be put in.
+            Connection::open(self.host.address).await?;
+            self.target = Target::Shaped(make()?);
+            self.make = None;
+        }
         if self.target_is_missing() {
             let login = format!("{OPERATOR_NAME}:{password}");
             let operator = Operator::new(self.host.address, &login);

@@ -6,6 +6,7 @@
 mod floor;
 mod flowise;
 mod install;
+mod langflow;
 mod litellm;
 mod parlor;
 mod portkey;
@@ -40,8 +41,10 @@ pub struct Seat<'a> {
     pub password: &'a str,
 }
 
+/// Puts a flow into a server that runs already, and tells how it is asked then.
+pub type MakeShape = Box<dyn Fn() -> anyhow::Result<Shape>>;
+
 /// How a server is asked.
-#[derive(Clone, Debug)]
 pub enum Door {
     /// A prediction of the measured chatflow, which is put in first.
     Flow,
@@ -49,6 +52,8 @@ pub enum Door {
     Path(&'static str),
     /// A request of its own.
     Shaped(Shape),
+    /// A request that is known when the server runs.
+    Made(MakeShape),
 }
 
 /// A server that can be compared.
@@ -84,6 +89,7 @@ pub fn all(programs: &Programs) -> Vec<Box<dyn Rival>> {
     vec![
         Box::new(parlor::Parlor::new(programs)),
         Box::new(flowise::Flowise),
+        Box::new(langflow::Langflow),
         Box::new(litellm::LiteLlm),
         Box::new(portkey::Portkey),
         Box::new(floor::Floor::new(programs)),

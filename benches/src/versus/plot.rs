@@ -60,17 +60,16 @@ fn by_connections<'a>(
 }
 
 fn memory(results: &Results) -> Chart<'_> {
-    let figures: [(&str, fn(&Round) -> Option<u64>); 3] = [
-        ("idle", |round| round.idle_bytes),
-        ("loaded", |round| round.loaded_bytes),
-        ("after 10 k sessions", |round| round.after_sessions.map(|after| after.bytes)),
-    ];
     let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
     let bars = |figure: fn(&Round) -> Option<u64>| {
         let of = |subject: &Subject| subject.each(|round| figure(round).map(mib));
         results.subjects.iter().map(of).collect()
     };
-    let groups = figures.into_iter().map(|(name, f)| (name.to_owned(), bars(f))).collect();
+    let groups = vec![
+        ("idle".into(), bars(|round| round.idle_bytes)),
+        ("loaded".into(), bars(|round| round.loaded_bytes)),
+        ("after 10 k sessions".into(), bars(|round| round.after_sessions.map(|a| a.bytes))),
+    ];
     Chart { title: "Resident MiB, all processes of the server", servers: servers(results), groups }
 }
 

@@ -196,9 +196,10 @@ impl Subject {
 }
 
 impl Round {
-    /// The best rate of right answers with a model that answers at once.
+    /// The best rate of right answers with a model that answers at once, in whatever load.
     pub fn best_rate(&self) -> f64 {
-        let at_once = self.cells.iter().filter(|cell| cell.delay_ms == 0);
+        let all = self.cells.iter().chain(&self.ladder);
+        let at_once = all.filter(|cell| cell.delay_ms == 0);
         at_once.map(|cell| cell.per_second).fold(0.0, f64::max)
     }
 

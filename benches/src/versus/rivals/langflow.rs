@@ -56,11 +56,10 @@ impl Rival for Langflow {
         let mut command = bare(seat.cache.join("bin/langflow"), seat.data);
         command.args(["run", "--host", "127.0.0.1", "--backend-only"]);
         command.args(["--port", &seat.port.to_string(), "--workers", &seat.workers.to_string()]);
-        for name in ["OPENAI_API_BASE", "OPENAI_BASE_URL"] {
-            command.env(name, format!("{}/v1", seat.upstream));
-        }
         command
             .env("OPENAI_API_KEY", "sk-bench")
+            // OPENAI_BASE_URL would not do: in a container it takes loopback for the host.
+            .env("OPENAI_API_BASE", format!("{}/v1", seat.upstream))
             .env("LANGFLOW_CONFIG_DIR", seat.data)
             .env("LANGFLOW_DATABASE_URL", database)
             .env("LANGFLOW_AUTO_LOGIN", "true")

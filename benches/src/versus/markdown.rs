@@ -9,6 +9,9 @@ use super::round::TAIL_LIMIT_MS;
 /// Connections whose processor time, latency and streams stand for the rest in the summary.
 const USUAL_CONNECTIONS: usize = 32;
 
+/// What the column of that name promises.
+const N_SESSIONS: u64 = 10_000;
+
 const MIB: f64 = 1_048_576.0;
 
 /// One row for each server, and what the first is in terms of Flowise.
@@ -57,12 +60,19 @@ fn summary_row(subject: &Subject) -> [String; 14] {
         shown(usual(Cell::cpu_per_1000)),
         bytes(|round| round.idle_bytes),
         bytes(|round| round.loaded_bytes),
-        if subject.is_stateless { "keeps none".into() } else { sessions },
+        if subject.is_stateless { "keeps none".into() } else { sessions + &fewer(subject) },
         shown(each(|round| round.start_ms)),
         shown(each(first_token)),
         shown_percent(each(Round::goodput)),
         shown(each(|round| round.overload.as_ref()?.refused_ms.map(|refused| refused.p99))),
     ]
+}
+
+/// What a server was too slow for within the time of this part is not told as done.
+fn fewer(subject: &Subject) -> String {
+    let after = subject.rounds.iter().filter_map(|round| round.after_sessions);
+    let least = after.map(|after| after.n_sessions).min().unwrap_or(u64::MAX);
+    if least < N_SESSIONS { format!(" after {least} only") } else { String::new() }
 }
 
 fn name(subject: &Subject) -> String {
@@ -232,7 +242,7 @@ mod tests {
         let round = |rate: &f64| Round {
             cells: vec![cell(rate)],
             loaded_bytes: Some(100 << 20),
-            after_sessions: Some(AfterSessions { n_sessions: 10, bytes: 64 << 20 }),
+            after_sessions: Some(AfterSessions { n_sessions: 10_000, bytes: 64 << 20 }),
             ..Round::default()
         };
         Subject {
@@ -259,6 +269,14 @@ mod tests {
         let expected = "| Parlor | 100 % | 1,000 (900 to 1,200) | - | 1.00 | 3.00 | 0.500 | - | 100 \
             | 64.0 | - | - | - | - |";
         assert_eq!(row, expected);
+    }
+
+    #[test]
+    fn fewer_sessions_than_promised_are_told() {
+        let mut slow = subject("x", "X", &[1.0]);
+        slow.rounds[0].after_sessions = Some(AfterSessions { n_sessions: 300, bytes: 1 << 20 });
+        let page = summary(&results(vec![slow]));
+        assert!(page.contains("| 1.00 after 300 only |"), "{page}");
     }
 
     #[test]

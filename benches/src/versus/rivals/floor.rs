@@ -25,7 +25,7 @@ impl Rival for Floor {
     }
 
     fn title(&self) -> &'static str {
-        "floor (actix-web + reqwest)"
+        "floor: bare proxy"
     }
 
     fn is_stateless(&self) -> bool {

@@ -13,11 +13,13 @@
 //! - [`operator`], [`ledger`]: import a flow; compare the store with what was acknowledged
 //! - [`service`], [`usage`], [`machine`]: processes under measurement, what they cost, where
 //! - [`streams`]: many slow streams at a time, beside the model server's own
+//! - [`soak`]: the same turn for an hour, and what the server takes meanwhile
 //! - [`history`]: a long history, read and added to, beside other stores
 //! - [`crash`]: the server killed under load, and what its clients were told
 //! - [`dice`]: made-up data; [`program`]: what the measuring programs do alike
 //! - [`vectors`]: the embedded vector index by itself, without a server
 //! - [`sessions`]: conversations at rest by themselves, without a server
+//! - [`versus`]: the same turn in other servers, one after the other on one machine
 //! - [`turns`]: the whole run behind `cargo run --release -p parlor-benches --bin turns`
 
 pub mod answer;
@@ -40,3 +42,4 @@ pub mod turns;
 pub mod upstream;
 pub mod usage;
 pub mod vectors;
+pub mod versus;

@@ -39,13 +39,22 @@ impl Operator {
 
     /// Stores the credential and the measured chatflow; returns the chatflow's id.
     pub async fn import_flow(&self) -> anyhow::Result<String> {
+        self.import_flow_with(None).await
+    }
+
+    /// The same with a model server's address in the flow itself, as Flowise needs it.
+    pub async fn import_flow_at(&self, base_path: &str) -> anyhow::Result<String> {
+        self.import_flow_with(Some(base_path)).await
+    }
+
+    async fn import_flow_with(&self, base_path: Option<&str>) -> anyhow::Result<String> {
         let credential = json!({
             "name": "bench",
             "credentialName": "openAIApi",
             "plainDataObj": {"openAIApiKey": "sk-bench"},
         });
         let credential = self.create("/api/v1/credentials", &credential).await?;
-        let flow = flow_with_credential(&credential)?;
+        let flow = measured_flow(&credential, base_path)?;
         let chatflow = json!({"name": "Bench conversation", "flowData": flow.to_string()});
         self.create("/api/v1/chatflows", &chatflow).await
     }
@@ -109,7 +118,7 @@ impl Operator {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
-             content-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
+             x-request-from: internal\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let mut reply = Vec::new();
         let status = Connection::open(address)
@@ -146,11 +155,16 @@ impl Reader {
     }
 }
 
-fn flow_with_credential(credential: &str) -> anyhow::Result<Value> {
+fn measured_flow(credential: &str, base_path: Option<&str>) -> anyhow::Result<Value> {
     let mut flow: Value = serde_json::from_str(FLOW).context("flows/conversation.json")?;
     let nodes = flow["nodes"].as_array_mut().context("the flow has no nodes")?;
     let models = nodes.iter_mut().filter(|node| node["data"]["name"] == "chatOpenAI");
-    models.for_each(|node| node["data"]["credential"] = credential.into());
+    models.for_each(|node| {
+        node["data"]["credential"] = credential.into();
+        if let Some(base_path) = base_path {
+            node["data"]["inputs"]["basepath"] = base_path.into();
+        }
+    });
     Ok(flow)
 }
 
@@ -164,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_measured_flow_hangs_together() {
-        let flow = flow_with_credential("c1").unwrap();
+        let flow = measured_flow("c1", None).unwrap();
         let nodes = flow["nodes"].as_array().unwrap();
         let ids: Vec<_> = nodes.iter().map(|node| node["id"].as_str().unwrap()).collect();
         for edge in flow["edges"].as_array().unwrap() {

@@ -27,7 +27,7 @@ use anyhow::Context;
 use tokio::task::LocalSet;
 
 use self::pace::Pace;
-pub use self::plan::{Mode, Plan, Sessions, Target};
+pub use self::plan::{Mode, Plan, Sessions, Shape, Target};
 pub use self::report::Report;
 use self::tally::Tally;
 use self::worker::Worker;

@@ -29,6 +29,20 @@ pub enum Target {
     Path(String),
     /// The model server itself, in OpenAI's wire format.
     Model,
+    /// Another server's own request, of which only the answer's text is checked.
+    Shaped(Shape),
+}
+
+/// The request of a server that is compared with. Streams are read as OpenAI's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The path of the POST.
+    pub path: String,
+    /// Headers besides host, content type and length.
+    pub headers: Vec<(String, String)>,
+    /// The body, with `{question}` (a JSON text), `{session}` (without its quotes) and
+    /// `{stream}` (true or false) where they belong; the session comes once at most.
+    pub body: String,
 }
 
 /// Which session a request belongs to.
@@ -107,6 +121,9 @@ impl Plan {
         ensure!(self.duration.as_secs() <= MAX_SECONDS, "seconds: at most {MAX_SECONDS}");
         if let Mode::Open(rate) = self.mode {
             ensure!(rate > 0.0 && rate <= MAX_RATE, "rate: above 0, at most {MAX_RATE}");
+        }
+        if let Target::Shaped(shape) = &self.target {
+            ensure!(shape.body.contains("{session}"), "a request must name its session");
         }
         if let Sessions::Rotating { n_sessions, .. } = self.sessions {
             ensure!(n_sessions > 0, "sessions: at least 1, or leave it out for new ones");

@@ -26,7 +26,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub(super) fn of(histogram: &Histogram<u64>) -> Option<Self> {
+    /// Of latencies in microseconds; nothing of none.
+    pub fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         (!histogram.is_empty()).then(|| Self {
             p50_ms: at(0.5),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::plan::{Plan, Target};
+use super::plan::{Plan, Shape, Target};
 
 /// What is asked in every turn.
 const QUESTION: &str = "Which room keeps the old maps?";
@@ -13,7 +13,7 @@ pub struct RequestMaker {
     /// The head up to the value of `content-length`.
     head: String,
     before_session: String,
-    after_session: &'static str,
+    after_session: String,
 }
 
 impl RequestMaker {
@@ -23,26 +23,35 @@ impl RequestMaker {
             Target::Flow(id) => format!("/api/v1/prediction/{id}"),
             Target::Path(path) => path.clone(),
             Target::Model => "/v1/chat/completions".to_owned(),
+            Target::Shaped(shape) => shape.path.clone(),
         };
         let key = plan.key.as_ref();
         let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+        let own = match &plan.target {
+            Target::Shaped(shape) => headers_of(shape),
+            _ => String::new(),
+        };
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\n{key}content-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {}\r\n{key}{own}content-type: application/json\r\n\
              content-length: ",
             plan.address
         );
         let question = Value::from(QUESTION);
+        if let Target::Shaped(shape) = &plan.target {
+            let (before_session, after_session) = body_of(shape, plan.stream);
+            return Self { head, before_session, after_session };
+        }
         if let Target::Model = plan.target {
             let before_session = format!(
                 r#"{{"stream":{},"messages":[{{"role":"user","content":{question}}}],"user":""#,
                 plan.stream
             );
-            return Self { head, before_session, after_session: r#""}"# };
+            return Self { head, before_session, after_session: r#""}"#.into() };
         }
         let streaming = if plan.stream { r#""streaming":true,"# } else { "" };
         let before_session =
             format!(r#"{{"question":{question},{streaming}"overrideConfig":{{"sessionId":""#);
-        Self { head, before_session, after_session: r#""}}"# }
+        Self { head, before_session, after_session: r#""}}"#.into() }
     }
 
     /// Writes the request for a session over what `to` held. Sessions are named by the
@@ -57,6 +66,20 @@ impl RequestMaker {
         to.extend_from_slice(session.as_bytes());
         to.extend_from_slice(self.after_session.as_bytes());
     }
+}
+
+fn headers_of(shape: &Shape) -> String {
+    shape.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
+/// What comes before the session's name and what comes after it.
+fn body_of(shape: &Shape, stream: bool) -> (String, String) {
+    let question = Value::from(QUESTION).to_string();
+    let stream = if stream { "true" } else { "false" };
+    let body = shape.body.replace("{question}", &question).replace("{stream}", stream);
+    // The plan was checked to name the session.
+    let (before, after) = body.split_once("{session}").unwrap_or((&body, ""));
+    (before.to_owned(), after.to_owned())
 }
 
 #[cfg(test)]
@@ -80,5 +103,23 @@ mod tests {
         let body: Value = serde_json::from_slice(&bytes[end..]).unwrap();
         assert_eq!(body["overrideConfig"]["sessionId"], "s-1");
         assert_eq!(body["streaming"], true);
+    }
+
+    #[test]
+    fn the_request_of_another_server_brings_its_headers_and_the_session() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let shape = Shape {
+            path: "/chat".into(),
+            headers: vec![("x-who".into(), "me".into())],
+            body: r#"{"stream":{stream},"ask":{question},"user":"{session}"}"#.into(),
+        };
+        let plan = Plan::closed(address, Target::Shaped(shape), 1, Duration::from_secs(1));
+        let mut bytes = Vec::new();
+        RequestMaker::new(&plan).write("s-1", &mut bytes);
+        let end = http::head_end(&bytes).unwrap();
+        assert_eq!(http::header(&bytes[..end], "x-who"), Some(&b"me"[..]));
+        let body: Value = serde_json::from_slice(&bytes[end..]).unwrap();
+        assert_eq!((&body["stream"], &body["user"]), (&Value::from(false), &Value::from("s-1")));
+        assert_eq!(body["ask"], QUESTION);
     }
 }

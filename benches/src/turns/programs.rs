@@ -48,6 +48,16 @@ impl Programs {
         format!("{OPERATOR_NAME}:{}", self.password)
     }
 
+    /// The server to measure, and more arguments for its `serve`.
+    pub fn parlor(&self) -> (&Path, &[String]) {
+        (&self.parlor, &self.parlor_args)
+    }
+
+    /// The bare proxied call.
+    pub fn floor(&self) -> &Path {
+        &self.floor
+    }
+
     /// Starts the model server with these arguments.
     pub fn start_upstream(&self, args: &[String], logs: &Path) -> anyhow::Result<Service> {
         Service::start("upstream", bare(&self.upstream).args(args), logs)

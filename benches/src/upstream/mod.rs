@@ -47,33 +47,46 @@ struct Counts {
     left: AtomicU64,
 }
 
+/// The waits in milliseconds, over all threads: `POST /waits/DELAY/GAP` changes them, so
+/// that a server under test need not be started again for a slower model.
+#[derive(Debug, Default)]
+struct Waits {
+    delay: AtomicU64,
+    token_gap: AtomicU64,
+}
+
 /// One thread's share of a model server.
 #[derive(Clone)]
 struct Server {
     behaviour: Behaviour,
     replies: Rc<Replies>,
+    shared: Shared,
+}
+
+/// What all threads of a model server have together.
+#[derive(Clone)]
+struct Shared {
     counts: Arc<Counts>,
+    waits: Arc<Waits>,
 }
 
 /// Serves on `listener` with `n_threads` threads until the process ends.
 pub fn serve(listener: StdListener, behaviour: &Behaviour, n_threads: usize) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
-    let counts = Arc::new(Counts::default());
+    let waits = Waits::default();
+    waits.set(behaviour.delay.as_millis() as u64, behaviour.token_gap.as_millis() as u64);
+    let shared = Shared { counts: Arc::default(), waits: Arc::new(waits) };
     for _ in 1..n_threads {
-        let (listener, behaviour, counts) =
-            (listener.try_clone()?, behaviour.clone(), counts.clone());
-        std::thread::spawn(move || serve_thread(listener, behaviour, counts));
+        let (listener, behaviour, shared) =
+            (listener.try_clone()?, behaviour.clone(), shared.clone());
+        std::thread::spawn(move || serve_thread(listener, behaviour, shared));
     }
-    serve_thread(listener, behaviour.clone(), counts)
+    serve_thread(listener, behaviour.clone(), shared)
 }
 
-fn serve_thread(
-    listener: StdListener,
-    behaviour: Behaviour,
-    counts: Arc<Counts>,
-) -> anyhow::Result<()> {
+fn serve_thread(listener: StdListener, behaviour: Behaviour, shared: Shared) -> anyhow::Result<()> {
     let replies = Rc::new(Replies::new(behaviour.n_tokens));
-    let server = Server { behaviour, replies, counts };
+    let server = Server { behaviour, replies, shared };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, accept(listener, server))
 }
@@ -94,6 +107,13 @@ async fn accept(listener: StdListener, server: Server) -> anyhow::Result<()> {
     }
 }
 
+impl Waits {
+    fn set(&self, delay_ms: u64, token_gap_ms: u64) {
+        self.delay.store(delay_ms, Ordering::Relaxed);
+        self.token_gap.store(token_gap_ms, Ordering::Relaxed);
+    }
+}
+
 impl Server {
     async fn connection(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
@@ -111,28 +131,33 @@ impl Server {
     async fn answer(&self, to: &mut TcpStream, head: &[u8], body: &[u8]) -> std::io::Result<()> {
         match asked(head, body) {
             Asked::Counts => to.write_all(&reply::json_reply("200 OK", &self.counts_json())).await,
+            Asked::Waits(delay_ms, token_gap_ms) => {
+                self.shared.waits.set(delay_ms, token_gap_ms);
+                to.write_all(&reply::json_reply("200 OK", &json!({}))).await
+            }
             Asked::Nonsense(status, why) => {
-                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                 to.write_all(&reply::error(status, why)).await
             }
             Asked::Whole => {
                 self.wait().await;
-                self.counts.whole.fetch_add(1, Ordering::Relaxed);
+                self.shared.counts.whole.fetch_add(1, Ordering::Relaxed);
                 self.whole(to, body).await
             }
             Asked::Stream => {
                 self.wait().await;
-                self.counts.streamed.fetch_add(1, Ordering::Relaxed);
+                self.shared.counts.streamed.fetch_add(1, Ordering::Relaxed);
                 let sent = self.stream(to, body).await;
-                self.counts.left.fetch_add(sent.is_err().into(), Ordering::Relaxed);
+                self.shared.counts.left.fetch_add(sent.is_err().into(), Ordering::Relaxed);
                 sent
             }
         }
     }
 
     async fn wait(&self) {
-        if !self.behaviour.delay.is_zero() {
-            tokio::time::sleep(self.behaviour.delay).await;
+        let delay_ms = self.shared.waits.delay.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
     }
 
@@ -156,13 +181,14 @@ impl Server {
         if let Some(text) = self.own_text(body) {
             return to.write_all(&reply::streamed(&text)).await;
         }
-        if self.behaviour.token_gap.is_zero() {
+        let gap_ms = self.shared.waits.token_gap.load(Ordering::Relaxed);
+        if gap_ms == 0 {
             return to.write_all(&self.replies.stream_at_once).await;
         }
         to.write_all(&self.replies.stream_head).await?;
         to.write_all(&self.replies.stream_role).await?;
         // An interval, not a sleep for each token: the rate holds however late a tick is.
-        let mut tick = tokio::time::interval(self.behaviour.token_gap);
+        let mut tick = tokio::time::interval(Duration::from_millis(gap_ms));
         for token in &self.replies.stream_tokens {
             tick.tick().await;
             to.write_all(token).await?;
@@ -173,10 +199,10 @@ impl Server {
     fn counts_json(&self) -> Value {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         json!({
-            "whole": read(&self.counts.whole),
-            "streamed": read(&self.counts.streamed),
-            "refused": read(&self.counts.refused),
-            "left": read(&self.counts.left),
+            "whole": read(&self.shared.counts.whole),
+            "streamed": read(&self.shared.counts.streamed),
+            "refused": read(&self.shared.counts.refused),
+            "left": read(&self.shared.counts.left),
         })
     }
 }

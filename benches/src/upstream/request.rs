@@ -15,6 +15,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 pub(super) enum Asked {
     /// How many answers were given.
     Counts,
+    /// Other waits from now on, in milliseconds: before an answer, between its tokens.
+    Waits(u64, u64),
     /// An answer in one piece.
     Whole,
     /// An answer token by token.
@@ -27,6 +29,9 @@ pub(super) fn asked(head: &[u8], body: &[u8]) -> Asked {
     let line = http::first_line(head);
     if line.starts_with(b"GET /counts ") {
         return Asked::Counts;
+    }
+    if let Some((delay_ms, gap_ms)) = waits_of(line) {
+        return Asked::Waits(delay_ms, gap_ms);
     }
     if !line.starts_with(b"POST /v1/chat/completions ") {
         return Asked::Nonsense("404 Not Found", "no such route");
@@ -68,6 +73,14 @@ pub(super) async fn next_request(
     Ok(Some((head, buffer.split_to(length))))
 }
 
+/// The waits of `POST /waits/DELAY/GAP`; none is longer than a minute.
+fn waits_of(line: &[u8]) -> Option<(u64, u64)> {
+    let path = line.strip_prefix(b"POST /waits/")?.split(|byte| *byte == b' ').next()?;
+    let (delay, gap) = std::str::from_utf8(path).ok()?.split_once('/')?;
+    let bounded = |text: &str| text.parse().ok().filter(|ms: &u64| *ms <= 60_000);
+    Some((bounded(delay)?, bounded(gap)?))
+}
+
 /// Whether the body has `"stream": true`. A quoted copy of it inside a text has
 /// backslashes before its quotes, so it is not taken for one.
 fn asks_for_stream(body: &[u8]) -> bool {
@@ -105,6 +118,13 @@ mod tests {
         assert!(asks_for_stream(br#"{"stream" : true}"#));
         assert!(!asks_for_stream(br#"{"stream":false}"#));
         assert!(!asks_for_stream(br#"{"content":"say \"stream\":true"}"#));
+    }
+
+    #[test]
+    fn waits_are_two_bounded_numbers() {
+        assert_eq!(waits_of(b"POST /waits/60/10 HTTP/1.1"), Some((60, 10)));
+        assert_eq!(waits_of(b"POST /waits/60 HTTP/1.1"), None);
+        assert_eq!(waits_of(b"POST /waits/99999999/0 HTTP/1.1"), None);
     }
 
     #[test]

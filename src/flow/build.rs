@@ -105,7 +105,8 @@ impl Builder<'_> {
             .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
             .collect();
         let is_given = is_overridden || self.is_given(node, built);
-        let mut instance = node.build(values, is_given)?;
+        let mut instance =
+            node.build(values, is_given).map_err(|error| self.blame(place, error))?;
         if let (Instance::VectorStore(own), Some(Ok(Instance::VectorStore(shared)))) =
             (&mut instance, &node.fixed)
             && let Some(own) = Arc::get_mut(own)
@@ -113,6 +114,18 @@ impl Builder<'_> {
             own.fill_with(shared, self.ctx);
         }
         Ok(Built { instance, is_own: true, is_given })
+    }
+
+    /// A value that a node cannot take is the fault of the request that gave it.
+    fn blame(&self, place: usize, error: NodeError) -> NodeError {
+        match &error {
+            NodeError::BadInput { input, .. }
+                if self.overrides.inputs.contains_key(&(place, input.clone())) =>
+            {
+                NodeError::BadRequest(error.to_string())
+            }
+            _ => error,
+        }
     }
 
     /// Whether a node reads the request, itself or through another node.

@@ -159,7 +159,7 @@ async fn predict(
     let mut ticket = Ticket::take(&state)?;
     match hand_over(request, &id, payload, &state, door).await {
         Ok(Handed::Streamed(events, turn)) => {
-            sse::respond(events, turn, ticket, state.streams.heartbeat).await
+            sse::respond(events, turn, ticket, state.streams).await
         }
         Ok(Handed::Whole(turn)) => Ok(HttpResponse::Ok().json(ticket.ended(turn.await)?)),
         Ok(Handed::Repeated { reply, as_stream }) => {

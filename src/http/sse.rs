@@ -1,7 +1,7 @@
 //! The body of a streamed answer. All that is ready goes out in one write, so
 //! it coalesces under load and stays byte-exact; events are never merged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -11,14 +11,17 @@ use parlor_actors::PendingTurn;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::error::{self, ApiError};
 use super::passage::RequestId;
+use super::state::StreamLimits;
 use super::ticket::Ticket;
 
 /// A comment of the event stream: clients skip it, proxies see life.
 pub(super) const HEARTBEAT: &[u8] = b":heartbeat\n\n";
+/// Between two writes of one stream, at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a streamed answer is made of.
 pub(super) trait Events: 'static {
@@ -45,9 +48,9 @@ pub async fn respond(
     mut events: Receiver<StreamEvent>,
     turn: PendingTurn,
     mut ticket: Ticket,
-    heartbeat: Duration,
+    limits: StreamLimits,
 ) -> Result<HttpResponse, ApiError> {
-    let first = timeout(heartbeat, events.recv()).await;
+    let first = timeout(limits.heartbeat, events.recv()).await;
     let (first, ending) = match first {
         Ok(Some(event)) => (First::Event(event), Ending::Turn(turn)),
         Ok(None) => match ticket.ended(turn.await) {
@@ -58,7 +61,8 @@ pub async fn respond(
     };
     ticket.opened();
     let request = RequestId::current();
-    Ok(response(Body { first, events, ending, heartbeat, ticket, request }))
+    let written = Instant::now();
+    Ok(response(Body { first, events, ending, limits, ticket, written, request }))
 }
 
 /// The head of a stream.
@@ -94,8 +98,10 @@ struct Body {
     first: First,
     events: Receiver<StreamEvent>,
     ending: Ending,
-    heartbeat: Duration,
+    limits: StreamLimits,
     ticket: Ticket,
+    /// When something was last handed to the connection.
+    written: Instant,
     /// The body is made after the handler is done, where nobody else knows it.
     request: Option<RequestId>,
 }
@@ -119,11 +125,14 @@ impl Events for Body {
         let event = match std::mem::replace(&mut self.first, First::Nothing) {
             First::Event(event) => Some(event),
             First::Heartbeat => return Some(Bytes::from_static(HEARTBEAT)),
-            First::Nothing => match timeout(self.heartbeat, self.events.recv()).await {
+            First::Nothing => match timeout(self.limits.heartbeat, self.events.recv()).await {
                 Ok(event) => event,
                 Err(_) => return Some(Bytes::from_static(HEARTBEAT)),
             },
         };
+        if event.is_some() {
+            self.gather().await;
+        }
         match event {
             Some(event) => {
                 self.ticket.began();
@@ -142,11 +151,21 @@ impl Events for Body {
                 Ending::Sent => return None,
             },
         }
+        self.written = Instant::now();
         Some(out.into())
     }
 }
 
 impl Body {
+    /// Waits while many streams are open, so that more than one event goes out in
+    /// a write: beyond what the machine can write one by one they would all be late.
+    async fn gather(&self) {
+        let pause = pause(self.ticket.n_streams(), self.limits.n_calm);
+        if self.written.elapsed() < pause {
+            sleep_until((self.written + pause).into()).await;
+        }
+    }
+
     fn write_end(&self, result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
         match result {
             Ok(reply) => StreamEvent::Metadata(metadata(&reply)).write_to(out),
@@ -160,6 +179,12 @@ impl Body {
         }
         StreamEvent::End(Done).write_to(out);
     }
+}
+
+/// The time between two writes of one stream: none up to `n_calm` streams, then
+/// longer with each of them.
+fn pause(n_streams: u64, n_calm: u64) -> Duration {
+    Duration::from_millis(n_streams.saturating_sub(n_calm) / 10).min(LONGEST_PAUSE)
 }
 
 /// Each key only where it holds something, in Flowise's order.
@@ -184,4 +209,15 @@ fn metadata(reply: &TurnReply) -> Value {
     }
     map.insert("traceId".into(), json!(reply.trace_id));
     Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_gathered_only_where_many_streams_are_open_and_never_for_long() {
+        let ms = |n_streams| pause(n_streams, 1_000).as_millis();
+        assert_eq!([ms(1), ms(1_000), ms(1_500), ms(2_000), ms(90_000)], [0, 0, 50, 100, 100]);
+    }
 }

@@ -27,6 +27,8 @@ pub struct StreamLimits {
     pub heartbeat: Duration,
     /// How long a reader may take nothing.
     pub patience: Duration,
+    /// Up to so many streams at a time, each event is a write of its own.
+    pub n_calm: u64,
 }
 
 /// The server's parts, seen from a handler.

@@ -78,6 +78,8 @@ async fn a17_numbers_lists_and_texts_out_of_bounds_are_refused_by_their_name() {
             json!({"question": "hi", "overrideConfig": {"temperature": {"chatOpenAI_0": []}}}),
             "temperature",
         ),
+        (json!({"question": "hi", "overrideConfig": {"maxTokens": -1}}), "maxTokens"),
+        (json!({"question": "hi", "overrideConfig": {"maxTokens": 1e300}}), "maxTokens"),
         (json!({"question": "hi", "chatId": "x".repeat(10_000)}), "chatId"),
         (json!({"question": "hi", "chatId": "a\u{0}b"}), "chatId"),
         (json!({"question": "hi", "chatId": "a\r\nSet-Cookie: x=1"}), "chatId"),

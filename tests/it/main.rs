@@ -66,6 +66,7 @@ mod qna;
 mod replay;
 mod retries;
 mod retrieval;
+mod retrieval_flows;
 mod runtime;
 mod sessions;
 mod shares;

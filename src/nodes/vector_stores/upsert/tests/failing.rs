@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -9,6 +10,8 @@ use crate::retrieval::fakes::{
     FakeIndex, FakeLoader, FakeRecords, IndexFaults, RecordFaults, fault,
 };
 use crate::retrieval::{Chunk, Cleanup, UpsertLedger};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const OLD: &[&str] = &["kept", "old"];
 /// With one known chunk: three batches of new ones.
@@ -214,12 +217,22 @@ async fn embedding_runs_ahead_of_a_slow_store_by_a_few_batches_only() {
     let mut upsert = std::pin::pin!(upsert);
 
     for n_written in 0..3 {
+        // One is being written, one waits, one more was sent for, four are in flight.
+        let expected = if n_written == 0 { 2..=7 } else { 0..=1 };
+        let mut n_calls = 0;
+        // What is cut and hashed in other threads comes when it is done.
+        let begun = async {
+            while n_calls < *expected.start() {
+                assert!(futures::poll!(upsert.as_mut()).is_pending());
+                n_calls += bench.embeddings.take_calls();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.expect("embedding begins");
         for _ in 0..20 {
             assert!(futures::poll!(upsert.as_mut()).is_pending());
         }
-        let n_calls = bench.embeddings.take_calls();
-        // One is being written, one waits, one more was sent for, four are in flight.
-        let expected = if n_written == 0 { 2..=7 } else { 0..=1 };
+        n_calls += bench.embeddings.take_calls();
         assert!(expected.contains(&n_calls), "{n_calls} after {n_written}");
         gate.add_permits(1);
     }

@@ -84,7 +84,6 @@ async fn a17_numbers_lists_and_texts_out_of_bounds_are_refused_by_their_name() {
         (json!({"question": "hi", "chatId": "a\u{0}b"}), "chatId"),
         (json!({"question": "hi", "chatId": "a\r\nSet-Cookie: x=1"}), "chatId"),
         (json!({"question": "hi", "uploads": {"length": 1}}), "uploads"),
-        (json!({"question": "hi", "streaming": "perhaps"}), "streaming"),
     ] {
         let shown: String = body.to_string().chars().take(100).collect();
         let reply = stage.server.ask(&stage.flow, &body).await;

@@ -177,7 +177,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// only pages that the operator has listed get it.
 fn allowed(path: &str) -> HeaderValue {
     let entries = TABLE.iter().filter(|entry| entry.path == path);
-    let methods = entries.map(|entry| if entry.method == "GET" { "GET, HEAD" } else { entry.method });
+    let methods =
+        entries.map(|entry| if entry.method == "GET" { "GET, HEAD" } else { entry.method });
     let list = methods.collect::<Vec<_>>().join(", ");
     // Names of methods are always a header's value.
     HeaderValue::from_str(&list).unwrap_or(HeaderValue::from_static(""))

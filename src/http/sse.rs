@@ -7,13 +7,13 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
-use parlor_actors::PendingTurn;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::error::{self, ApiError};
+use super::keeper;
 use super::passage::RequestId;
 use super::ticket::Ticket;
 
@@ -28,7 +28,7 @@ const HEARTBEAT: &[u8] = b":heartbeat\n\n";
 /// The turn's, where it ended before its first event.
 pub async fn respond(
     mut events: Receiver<StreamEvent>,
-    turn: PendingTurn,
+    turn: keeper::Ending,
     mut ticket: Ticket,
     heartbeat: Duration,
 ) -> Result<HttpResponse, ApiError> {
@@ -94,7 +94,7 @@ enum First {
 }
 
 enum Ending {
-    Turn(PendingTurn),
+    Turn(keeper::Ending),
     Result(Box<Result<TurnReply, Fault>>),
     Sent,
 }

@@ -39,6 +39,7 @@ mod hostile_values;
 mod hostile_wire;
 mod idempotency;
 mod idempotency_kept;
+mod idempotency_left;
 mod keys;
 mod keys_import;
 mod limits;

@@ -35,6 +35,7 @@ mod golden_mends;
 mod golden_operator;
 mod golden_overrides;
 mod harness;
+mod health;
 mod hostile_values;
 mod hostile_wire;
 mod idempotency;

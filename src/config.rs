@@ -171,7 +171,7 @@ pub struct ServeArgs {
     /// What the overrideConfig of a request may change at most
     #[arg(long, env = "PARLOR_OVERRIDES", value_name = "WHAT", value_enum, default_value_t)]
     pub overrides: OverridesArg,
-    /// Folders that the Folder with Files loader may read, with commas; it reads none without
+    /// Folders that the Folder with Files loader may read, with commas; none without it
     #[arg(long = "loader-root", env = "PARLOR_LOADER_ROOTS", value_delimiter = ',', value_parser = folder, value_name = "DIR")]
     pub loader_roots: Vec<PathBuf>,
     /// Names, with commas, of the environment variables that flows may read through variables of
@@ -179,15 +179,15 @@ pub struct ServeArgs {
     #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_name = "NAMES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
     /// Number of proxies in front of this server: a caller's address is the entry of
-    /// X-Forwarded-For that so many stand from the right. 0 leaves the header alone
+    /// X-Forwarded-For that is so many from the right. 0 ignores the header
     #[arg(long, env = "NUMBER_OF_PROXIES", value_name = "NUMBER", default_value = "0", value_parser = proxies)]
     pub proxies: u8,
     /// Web pages that may read answers of the public routes: their origins with commas, or * for
     /// all
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS", default_value = "*", value_parser = Origins::parse)]
     pub cors_origins: Origins,
-    /// Web pages that may read answers of the operator's routes: their origins with commas; none
-    /// may without
+    /// Web pages that may read answers of the operator's routes: their origins with commas.
+    /// Without it none may
     #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", value_name = "ORIGINS", default_value = "", hide_default_value = true, value_parser = Origins::parse_listed)]
     pub operator_origins: Origins,
     /// Web pages that may show answers in a frame: their origins with commas, or * for all

@@ -105,6 +105,7 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub secret_key: Option<String>,
+    /// Addresses of providers by name, in place of their public ones
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
     /// Private places that loaders and tools may fetch from: hosts, host:port, addresses or

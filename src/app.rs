@@ -12,7 +12,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
-use parlor_actors::{Limits, SupervisorHandle, UpsertLimits, share_of};
+use parlor_actors::{Limits, SupervisorHandle, share_of};
 use parlor_nodes::egress::Guard;
 use parlor_nodes::upstream::Breakers;
 use parlor_schemas::UpsertJob;
@@ -81,7 +81,7 @@ impl Application {
         };
         let supervisor = SupervisorHandle::start(limits, Arc::new(store.history().clone())).await;
         let basic = args.username.clone().zip(args.password.clone());
-        let upserts = Upserts::start_actors(UpsertLimits::default(), store.clone()).await;
+        let upserts = Upserts::start_actors(args.upsert_limits(), store.clone()).await;
         let services = NodeServices {
             provider_urls: args.provider_urls.iter().cloned().collect(),
             blobs: store.blobs().clone(),

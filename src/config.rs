@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use clap::{Args, ValueEnum};
+use parlor_actors::UpsertLimits;
 use parlor_nodes::PROVIDERS;
 use parlor_nodes::egress::Opened;
 
@@ -17,7 +18,7 @@ use crate::store::Durability;
 /// Where Parlor keeps its data.
 #[derive(Debug, Clone, Args)]
 pub struct DataDir {
-    /// Folder of all data
+    /// Folder of all data; without it $XDG_DATA_HOME/parlor or ~/.local/share/parlor
     #[arg(long, env = "PARLOR_DATA_DIR", value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
 }
@@ -38,10 +39,10 @@ impl DataDir {
 /// When an acknowledged turn is on the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum DurabilityArg {
-    /// Before it is acknowledged
+    /// Before its answer is sent
     #[default]
     Always,
-    /// At most one second later
+    /// At most a second later, which a crash may lose
     Everysec,
 }
 
@@ -57,12 +58,12 @@ impl From<DurabilityArg> for Durability {
 /// What requests may override at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum OverridesArg {
-    /// What the chatflow enables; where it is silent, model parameters, prompts and memory
+    /// What the chatflow enables; where it says nothing: model parameters, prompts, memory
     #[default]
     Documented,
     /// Only what the chatflow enables
     Listed,
-    /// What the chatflow enables, credentials and addresses too: for callers that you trust
+    /// What the chatflow enables, even credentials and addresses: for callers that you trust
     ListedWithSecrets,
     /// Nothing
     Closed,
@@ -82,26 +83,33 @@ impl From<OverridesArg> for OverrideRule {
 /// Options of `parlor serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to listen on
+    /// Address to listen on; 0.0.0.0 also lets other machines in
     #[arg(long, env = "HOST", default_value = "127.0.0.1")]
     pub host: String,
     /// Port to listen on; 0 takes a free one
     #[arg(long, env = "PORT", default_value_t = 3000)]
     pub port: u16,
-    /// User of Basic authentication
-    #[arg(long, env = "FLOWISE_USERNAME", hide_env_values = true)]
+    /// The operator's name for Basic authentication, together with --password. Without both the
+    /// first start makes a key
+    #[arg(long, env = "FLOWISE_USERNAME", value_name = "NAME", hide_env_values = true)]
     pub username: Option<String>,
-    /// Password of Basic authentication
+    /// The operator's password for Basic authentication
     #[arg(long, env = "FLOWISE_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
-    /// Secret that encrypts stored credentials, in place of the file encryption.key
-    #[arg(long, env = "FLOWISE_SECRETKEY_OVERWRITE", hide_env_values = true)]
+    /// Secret that encrypts stored credentials, in place of the one in the data folder's file
+    /// encryption.key
+    #[arg(
+        long,
+        env = "FLOWISE_SECRETKEY_OVERWRITE",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
     pub secret_key: Option<String>,
     /// Addresses of providers by name, in place of their public ones
     #[arg(long = "provider-url", env = "PARLOR_PROVIDER_URLS", value_delimiter = ',', value_parser = provider_url, value_name = "NAME=URL", help = provider_url_help())]
     pub provider_urls: Vec<(String, String)>,
-    /// Private places that loaders and tools may fetch from: host, host:port, address or network
-    /// like 10.1.0.0/16, with commas between them. Without it only the public internet is open
+    /// Private places that loaders and tools may fetch from: hosts, host:port, addresses or
+    /// networks like 10.1.0.0/16, with commas. Without it only the public internet is open
     #[arg(
         long,
         env = "PARLOR_EGRESS_ALLOW",
@@ -110,79 +118,92 @@ pub struct ServeArgs {
         value_name = "PLACES"
     )]
     pub egress_allow: Opened,
-    /// When an acknowledged turn is on the disk
-    #[arg(long, env = "PARLOR_DURABILITY", value_enum, default_value_t)]
+    /// When a turn that is answered is on the disk
+    #[arg(long, env = "PARLOR_DURABILITY", value_name = "WHEN", value_enum, default_value_t)]
     pub durability: DurabilityArg,
     /// Largest request body, such as 50mb
-    #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", default_value = "50mb", value_parser = size)]
+    #[arg(long, env = "FLOWISE_FILE_SIZE_LIMIT", value_name = "SIZE", default_value = "50mb", value_parser = size)]
     pub body_limit: usize,
     /// Largest uploaded image, such as 5mb
-    #[arg(long, env = "PARLOR_IMAGE_LIMIT", default_value = "5mb", value_parser = size)]
+    #[arg(long, env = "PARLOR_IMAGE_LIMIT", value_name = "SIZE", default_value = "5mb", value_parser = size)]
     pub image_limit: usize,
     /// Space for all uploaded files together, such as 20gb; 0 for no limit
-    #[arg(long, env = "PARLOR_UPLOAD_QUOTA", default_value = "0", value_parser = size)]
+    #[arg(long, env = "PARLOR_UPLOAD_QUOTA", value_name = "SIZE", default_value = "0", value_parser = size)]
     pub upload_quota: usize,
-    /// Turns that may run or wait at the same time
-    #[arg(long, env = "PARLOR_MAX_TURNS", default_value_t = 4096)]
+    /// Turns that may run or wait at the same time; more are answered 503
+    #[arg(long, env = "PARLOR_MAX_TURNS", value_name = "NUMBER", default_value_t = 4096)]
     pub max_turns: usize,
     /// Turns of one chatflow at the same time; three quarters of --max-turns unless it is given
-    #[arg(long, env = "PARLOR_MAX_CHATFLOW_TURNS", value_parser = at_least_one, value_name = "N")]
+    #[arg(long, env = "PARLOR_MAX_CHATFLOW_TURNS", value_parser = at_least_one, value_name = "NUMBER")]
     pub max_chatflow_turns: Option<usize>,
     /// Turns that one API key opened at the same time; three quarters of --max-turns unless it is
     /// given
-    #[arg(long, env = "PARLOR_MAX_KEY_TURNS", value_parser = at_least_one, value_name = "N")]
+    #[arg(long, env = "PARLOR_MAX_KEY_TURNS", value_parser = at_least_one, value_name = "NUMBER")]
     pub max_key_turns: Option<usize>,
     /// Seconds (1 to 60) for which a provider that fails most of its calls is left alone, at first:
     /// twice as long, up to 60, after each try that fails. off asks it every time
     #[arg(long, env = "PARLOR_BREAKER", default_value = "5", value_parser = breaker, value_name = "SECONDS|off")]
     pub breaker: BreakerArg,
-    /// Seconds after which an idle session leaves memory
-    #[arg(long, env = "PARLOR_SESSION_IDLE_S", default_value_t = 300)]
+    /// Upserts that may run or wait at the same time; more are answered 503
+    #[arg(long, env = "PARLOR_MAX_UPSERTS", value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_upserts: u32,
+    /// Upserts that may run at the same time, each of another vector store
+    #[arg(long, env = "PARLOR_MAX_RUNNING_UPSERTS", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_running_upserts: u32,
+    /// Upserts that may wait for one vector store while another fills it
+    #[arg(long, env = "PARLOR_MAX_WAITING_UPSERTS", value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_waiting_upserts: u32,
+    /// Seconds without a turn after which a session leaves memory; its next turn reads it from the
+    /// disk again
+    #[arg(long, env = "PARLOR_SESSION_IDLE_S", value_name = "SECONDS", default_value_t = 300)]
     pub session_idle_s: u64,
-    /// Threads for HTTP, and as many for sessions; 0 takes one per core
-    #[arg(long, env = "PARLOR_THREADS", default_value_t = 0)]
+    /// Threads for HTTP, and as many again for sessions; 0 takes one of each per core
+    #[arg(long, env = "PARLOR_THREADS", value_name = "NUMBER", default_value_t = 0)]
     pub threads: usize,
-    /// Seconds of silence after which a stream sends a heartbeat
-    #[arg(long, env = "PARLOR_HEARTBEAT_S", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds of silence after which a stream sends a comment, so that proxies keep it open
+    #[arg(long, env = "PARLOR_HEARTBEAT_S", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub heartbeat_s: u64,
-    /// Seconds after which a reader that takes nothing of its answer has left
-    #[arg(long, env = "PARLOR_READER_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds after which a client that reads nothing of its answer counts as gone
+    #[arg(long, env = "PARLOR_READER_TIMEOUT_S", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub reader_timeout_s: u64,
-    /// Seconds that a request's body has to come in, and one more for each 16 KiB of it; its head
-    /// has as many, at most ten
-    #[arg(long, env = "PARLOR_BODY_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds that a request's body may take to arrive, plus one for each 16 KiB of it. Its head
+    /// may take as many, but at most ten
+    #[arg(long, env = "PARLOR_BODY_TIMEOUT_S", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub body_timeout_s: u64,
-    /// Seconds that running turns and streams have to end after SIGTERM; they are cut off then
-    #[arg(long, env = "PARLOR_DRAIN_S", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    /// Seconds after SIGTERM in which running turns and streams may end before they are cut off
+    #[arg(long, env = "PARLOR_DRAIN_S", value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_s: u64,
-    /// Seconds that the port stays open at least after SIGTERM, for load balancers to see that
-    /// /readyz answers 503
-    #[arg(long, env = "PARLOR_DRAIN_GRACE_S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=300))]
+    /// Seconds after SIGTERM in which the port stays open even if nothing runs, so that load
+    /// balancers see /readyz answer 503
+    #[arg(long, env = "PARLOR_DRAIN_GRACE_S", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_grace_s: u64,
-    /// Let everybody read /metrics, not the operator only
+    /// Let everybody read /metrics, not only the operator
     #[arg(long, env = "PARLOR_METRICS_PUBLIC")]
     pub metrics_public: bool,
-    /// What requests may override at most
-    #[arg(long, env = "PARLOR_OVERRIDES", value_enum, default_value_t)]
+    /// What the overrideConfig of a request may change at most
+    #[arg(long, env = "PARLOR_OVERRIDES", value_name = "WHAT", value_enum, default_value_t)]
     pub overrides: OverridesArg,
-    /// Folders whose files the Folder with Files loader may read, with commas
+    /// Folders that the Folder with Files loader may read, with commas; none without it
     #[arg(long = "loader-root", env = "PARLOR_LOADER_ROOTS", value_delimiter = ',', value_parser = folder, value_name = "DIR")]
     pub loader_roots: Vec<PathBuf>,
-    /// Environment variables that runtime variables of flows may read
-    #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_delimiter = ',')]
+    /// Names, with commas, of the environment variables that flows may read through variables of
+    /// the type runtime
+    #[arg(long, env = "PARLOR_RUNTIME_VARIABLES", value_name = "NAMES", value_delimiter = ',')]
     pub runtime_variables: Vec<String>,
-    /// Proxies between clients and this server: as many entries of
-    /// X-Forwarded-For, from the right, are believed
-    #[arg(long, env = "NUMBER_OF_PROXIES", default_value = "0", value_parser = proxies)]
+    /// Number of proxies in front of this server: a caller's address is the entry of
+    /// X-Forwarded-For that is so many from the right. 0 ignores the header
+    #[arg(long, env = "NUMBER_OF_PROXIES", value_name = "NUMBER", default_value = "0", value_parser = proxies)]
     pub proxies: u8,
-    /// Pages that may read answers of the public routes: origins with commas, or *
-    #[arg(long, env = "CORS_ORIGINS", default_value = "*", value_parser = Origins::parse)]
+    /// Web pages that may read answers of the public routes: their origins with commas, or * for
+    /// all
+    #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS", default_value = "*", value_parser = Origins::parse)]
     pub cors_origins: Origins,
-    /// Pages that may read answers of the operator's routes: origins with commas
-    #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", default_value = "", value_parser = Origins::parse_listed)]
+    /// Web pages that may read answers of the operator's routes: their origins with commas.
+    /// Without it none may
+    #[arg(long, env = "PARLOR_OPERATOR_ORIGINS", value_name = "ORIGINS", default_value = "", hide_default_value = true, value_parser = Origins::parse_listed)]
     pub operator_origins: Origins,
-    /// Pages that may show answers in a frame: origins with commas, or *
-    #[arg(long, env = "IFRAME_ORIGINS", default_value = "*", value_parser = frames)]
+    /// Web pages that may show answers in a frame: their origins with commas, or * for all
+    #[arg(long, env = "IFRAME_ORIGINS", value_name = "ORIGINS", default_value = "*", value_parser = frames)]
     pub iframe_origins: FrameAncestors,
     /// Do not install the example chatflow at the first start
     #[arg(long, env = "PARLOR_NO_EXAMPLE")]
@@ -198,6 +219,16 @@ impl ServeArgs {
         }
     }
 
+    /// How many upserts the server takes on.
+    pub fn upsert_limits(&self) -> UpsertLimits {
+        UpsertLimits {
+            max_running: self.max_running_upserts as usize,
+            max_upserts: self.max_upserts as usize,
+            max_store_queue: self.max_waiting_upserts as usize,
+            ..UpsertLimits::default()
+        }
+    }
+
     /// The number of threads of each kind.
     pub fn n_threads(&self) -> usize {
         match self.threads {
@@ -208,7 +239,11 @@ impl ServeArgs {
 }
 
 fn provider_url_help() -> String {
-    format!("Address of a provider, may be repeated; NAME is one of {}", PROVIDERS.join(", "))
+    format!(
+        "Address at which a provider is called, in place of its public one: \
+         openai=http://10.0.0.5:8000/v1. May be repeated; NAME is one of {}",
+        PROVIDERS.join(", ")
+    )
 }
 
 /// The header that says who may frame answers; none is everybody.

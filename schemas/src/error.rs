@@ -15,6 +15,8 @@ pub enum ErrorCode {
     Forbidden,
     /// The named thing does not exist.
     NotFound,
+    /// A path that is there, asked in a way that it does not know.
+    MethodNotAllowed,
     /// The request contradicts what is stored.
     Conflict,
     /// An `Idempotency-Key` that came with another body before.

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod events;
 mod export;
+mod health;
 mod import;
 mod import_messages;
 mod keys;
@@ -46,6 +47,8 @@ pub struct Cli {
 enum Command {
     /// Start the server (also what `parlor` alone does)
     Serve(Box<ServeArgs>),
+    /// Say whether a running server takes requests
+    Health(health::HealthArgs),
     /// Watch what a running server has to do
     Top(top::TopArgs),
     /// Store exported chatflows
@@ -116,6 +119,7 @@ pub fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         None => system.block_on(serve::run(data_dir, cli.serve)),
         Some(Command::Serve(args)) => system.block_on(serve::run(data_dir, *args)),
+        Some(Command::Health(args)) => system.block_on(health::run(data_dir, args)),
         Some(Command::Top(args)) => system.block_on(top::run(data_dir, args)),
         Some(Command::Import(args)) => system.block_on(import::run(data_dir, args)),
         Some(Command::Migrate(args)) => system.block_on(migrate::run(data_dir, args)),

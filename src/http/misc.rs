@@ -1,8 +1,8 @@
 //! Small routes: signs of life, the version, the caller's address, and whether
 //! a chatflow streams.
 
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use parlor_schemas::{ChatflowId, ErrorCode};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -108,6 +108,16 @@ pub async fn operator_preflight(
     let mut response = preflight(request.clone()).await;
     state.operator_origins.write(&request, response.headers_mut());
     Ok(response)
+}
+
+/// A path of the table, asked with a method that it does not have. `allowed`
+/// are those that it has, with commas.
+pub fn wrong_method(allowed: &HeaderValue) -> HttpResponse {
+    let list = allowed.to_str().unwrap_or_default();
+    let message = format!("this path does not have that method; it has {list}");
+    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, message).error_response();
+    response.headers_mut().insert(header::ALLOW, allowed.clone());
+    response
 }
 
 /// Everything that is no route.

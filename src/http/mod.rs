@@ -11,7 +11,7 @@
 //! - [`state`]: what handlers share
 //! - [`passage`]: what every request and answer passes; [`ticket`]: a turn from door to door
 //! - [`idempotency`]: requests that come again under their `Idempotency-Key`;
-//!   [`replay`]: predictions among them
+//!   [`replay`]: predictions among them; [`keeper`]: their turns, that outlive their readers
 //! - [`listing`]: rows in order of date, page by page
 //! - [`openapi`]: the description of the whole API
 //! - then one file per API
@@ -35,6 +35,7 @@ pub mod form;
 pub mod gate;
 pub mod icons;
 pub mod idempotency;
+pub mod keeper;
 pub mod key_fields;
 pub mod key_import;
 pub mod leads;

@@ -2,9 +2,10 @@
 //! the operator, `POST /api/v1/internal-prediction/{id}`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use parlor_actors::PendingTurn;
+use futures::FutureExt;
 use parlor_nodes::EventSink;
 use parlor_nodes::speech::is_transcribed;
 use parlor_schemas::prediction::Upload;
@@ -19,6 +20,7 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::gate;
 use super::idempotency::IdempotencyKey;
+use super::keeper;
 use super::multipart;
 use super::replay::{self, Claim};
 use super::sse;
@@ -94,7 +96,8 @@ pub struct Said {
 /// a request which is sent again, after a broken connection say, is answered and stored
 /// once: for 24 hours its repetitions get the same answer, with the header
 /// `Idempotent-Replayed: true`, also after a restart. With another body the key is
-/// refused (422); while the first request runs it is 409 with `Retry-After`. A key is
+/// refused (422); while the first request runs it is 409 with `Retry-After`. A client that
+/// leaves does not cancel the turn of its key: it runs to its end and is stored. A key is
 /// free again when its turn failed, was aborted or is deleted. A chatflow with
 /// `storeMessages: false` keeps no answer, so that there only requests at the same time
 /// are held apart.
@@ -157,7 +160,7 @@ async fn predict(
     door: ChatType,
 ) -> Result<HttpResponse, ApiError> {
     let mut ticket = Ticket::take(&state)?;
-    match hand_over(request, &id, payload, &state, door).await {
+    match hand_over(request, &id, payload, &state, door, &mut ticket).await {
         Ok(Handed::Streamed(events, turn)) => {
             sse::respond(events, turn, ticket, state.streams).await
         }
@@ -173,9 +176,9 @@ async fn predict(
 /// What became of a request.
 enum Handed {
     /// It runs, and these are the events of its stream.
-    Streamed(mpsc::Receiver<StreamEvent>, PendingTurn),
+    Streamed(mpsc::Receiver<StreamEvent>, keeper::Ending),
     /// It runs, and is answered in one piece.
-    Whole(PendingTurn),
+    Whole(keeper::Ending),
     /// It repeats one that is answered: the JSON of that answer.
     Repeated { reply: Vec<u8>, as_stream: bool },
 }
@@ -188,6 +191,7 @@ async fn hand_over(
     payload: web::Payload,
     state: &AppState,
     door: ChatType,
+    ticket: &mut Ticket,
 ) -> Result<Handed, ApiError> {
     let asked_at = Timestamp::now();
     let id = ChatflowId::parse(id).map_err(|_| ApiError(not_found("with that id")))?;
@@ -208,21 +212,35 @@ async fn hand_over(
         Claim::NoKey => None,
     };
     let plan = flow.plan.clone()?;
+    // An answer that is not stored is of no use to a repetition.
+    let is_kept = repetition.is_some() && flow.stores;
+    let patience = state.streams.patience;
     let streams = prediction.streaming && plan.can_stream;
-    let (events, receiver) = if streams {
-        let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
-        (EventSink::new(sender, state.streams.patience), Some(receiver))
-    } else {
-        (EventSink::none(), None)
-    };
+    // A keeper gives a reader up after his patience, and must be first.
+    let sink_patience = if is_kept { patience * 2 } else { patience };
+    let (events, receiver) = stream(streams, sink_patience);
     let (trace_id, api_key) = (trace_id(&request), gate::opened_by(&request));
     let arrival = Arrival { asked_at, trace_id, api_key, door, repetition };
     let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
     let pending = state.supervisor.run_turn(turn.key.clone(), Box::new(turn))?;
+    let (receiver, ending) = if is_kept {
+        keeper::keep(pending, receiver, ticket.for_keeper(), patience)
+    } else {
+        (receiver, pending.boxed_local())
+    };
     Ok(match receiver {
-        Some(events) => Handed::Streamed(events, pending),
-        None => Handed::Whole(pending),
+        Some(events) => Handed::Streamed(events, ending),
+        None => Handed::Whole(ending),
     })
+}
+
+/// The two ends of a stream, where the turn has one.
+fn stream(streams: bool, patience: Duration) -> (EventSink, Option<mpsc::Receiver<StreamEvent>>) {
+    if !streams {
+        return (EventSink::none(), None);
+    }
+    let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
+    (EventSink::new(sender, patience), Some(receiver))
 }
 
 /// When and through which door a request came, with which key, its id in logs

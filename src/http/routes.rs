@@ -3,6 +3,7 @@
 
 use actix_web::guard;
 use actix_web::http::Method;
+use actix_web::http::header::HeaderValue;
 use actix_web::middleware::from_fn;
 use actix_web::{Route, web};
 use parlor_schemas::Scope;
@@ -165,9 +166,22 @@ pub fn configure(config: &mut web::ServiceConfig) {
             let guard = from_fn(move |request, next| gate::guard(policy, request, next));
             resource = resource.route((entry.handler)(method).wrap(guard));
         }
-        config.service(resource);
+        let allowed = allowed(path);
+        let refuse = move || futures::future::ready(misc::wrong_method(&allowed));
+        config.service(resource.default_service(web::to(refuse)));
     }
     config.default_service(web::to(misc::not_found_route));
+}
+
+/// The methods of a path. The preflight of an operator's path is none of them:
+/// only pages that the operator has listed get it.
+fn allowed(path: &str) -> HeaderValue {
+    let entries = TABLE.iter().filter(|entry| entry.path == path);
+    let methods =
+        entries.map(|entry| if entry.method == "GET" { "GET, HEAD" } else { entry.method });
+    let list = methods.collect::<Vec<_>>().join(", ");
+    // Names of methods are always a header's value.
+    HeaderValue::from_str(&list).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::stream;
-use parlor_actors::PendingTurn;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep_until, timeout};
 
 use super::error::{self, ApiError};
+use super::keeper;
 use super::passage::RequestId;
 use super::state::StreamLimits;
 use super::ticket::Ticket;
@@ -46,7 +46,7 @@ pub(super) fn response(events: impl Events) -> HttpResponse {
 /// The turn's, where it ended before its first event.
 pub async fn respond(
     mut events: Receiver<StreamEvent>,
-    turn: PendingTurn,
+    turn: keeper::Ending,
     mut ticket: Ticket,
     limits: StreamLimits,
 ) -> Result<HttpResponse, ApiError> {
@@ -114,7 +114,7 @@ enum First {
 }
 
 enum Ending {
-    Turn(PendingTurn),
+    Turn(keeper::Ending),
     Result(Box<Result<TurnReply, Fault>>),
     Sent,
 }

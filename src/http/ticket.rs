@@ -11,9 +11,10 @@ use super::state::AppState;
 use crate::drain::{Drain, Visit};
 use crate::metrics::Metrics;
 
-/// A turn that was let in. Dropped without an end, its caller has left.
+/// A turn that was let in. Dropped without an end, its caller has left, and
+/// the turn with him unless it is kept.
 pub struct Ticket {
-    _visit: Visit,
+    visit: Arc<Visit>,
     drain: Arc<Drain>,
     metrics: Arc<Metrics>,
     arrived: Instant,
@@ -34,7 +35,7 @@ impl Ticket {
         })?;
         let (drain, metrics) = (state.drain.clone(), state.metrics.clone());
         Ok(Self {
-            _visit: visit,
+            visit: Arc::new(visit),
             drain,
             metrics,
             arrived,
@@ -66,6 +67,22 @@ impl Ticket {
         self.is_over = true;
     }
 
+    /// The ticket of the task that keeps the turn, whoever waits for it: that
+    /// one counts its end. Both are one visit.
+    pub fn for_keeper(&mut self) -> Self {
+        let kept = Self {
+            visit: self.visit.clone(),
+            drain: self.drain.clone(),
+            metrics: self.metrics.clone(),
+            arrived: self.arrived,
+            streams: false,
+            has_begun: true,
+            is_over: false,
+        };
+        self.is_over = true;
+        kept
+    }
+
     /// Notes that the stream has an event; the first one counts.
     pub fn began(&mut self) {
         if std::mem::replace(&mut self.has_begun, true) {
@@ -82,8 +99,9 @@ impl Ticket {
     }
 
     fn note(&mut self, result: Result<&TurnReply, &Fault>) {
-        self.metrics.turn_ended(result, self.arrived.elapsed());
-        self.is_over = true;
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.metrics.turn_ended(result, self.arrived.elapsed());
+        }
     }
 }
 

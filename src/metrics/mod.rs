@@ -64,6 +64,7 @@ impl Outcome {
             | ErrorCode::Unauthorized
             | ErrorCode::Forbidden
             | ErrorCode::NotFound
+            | ErrorCode::MethodNotAllowed
             | ErrorCode::Conflict
             | ErrorCode::KeyReused
             | ErrorCode::TooLarge

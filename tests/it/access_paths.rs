@@ -1,6 +1,7 @@
 //! A path is taken as it is written: no spelling of an operator's route gets
 //! past the guard, and no public route is public by its beginning.
 
+use parlor::http::routes::TABLE;
 use serde_json::json;
 
 use crate::support::{Parlor, Reply, raw};
@@ -102,6 +103,41 @@ async fn a_method_that_a_public_route_does_not_have_does_nothing() {
             assert_no_handler(&target, &reply);
         }
     }
+}
+
+#[tokio::test]
+async fn every_path_refuses_a_method_that_it_has_not_in_json_and_names_those_that_it_has() {
+    let server = Parlor::start();
+    let mut paths: Vec<_> = TABLE.iter().map(|entry| entry.path).collect();
+    paths.dedup();
+    for path in paths {
+        let own = TABLE.iter().filter(|entry| entry.path == path);
+        let mut own: Vec<_> = own.map(|entry| entry.method).collect();
+        if let Some(at) = own.iter().position(|method| *method == "GET") {
+            own.insert(at + 1, "HEAD");
+        }
+        let target = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part });
+        let target = target.collect::<Vec<_>>().join("/");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
+            if !own.contains(&method) {
+                let reply = raw::request(server.address(), method, &target, &[]).await;
+                let message = reply.expect_error(405);
+                assert_eq!(reply.header("allow"), Some(own.join(", ").as_str()), "{method} {path}");
+                assert!(!message.contains(method) && message.contains(own[0]), "{message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_refused_has_no_body_and_leaves_the_connection_usable() {
+    let server = Parlor::start();
+    let both = "HEAD /api/v1/leads HTTP/1.1\r\nHost: x\r\n\r\n\
+                GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let reply = raw::exchange(server.address(), both.as_bytes()).await;
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("POST, OPTIONS")));
+    let next_or_nothing = reply.body.is_empty() || reply.body.starts_with("HTTP/1.1 200");
+    assert!(next_or_nothing, "{reply:?}");
 }
 
 #[tokio::test]

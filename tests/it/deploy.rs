@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::balancer::{Balancer, Kind};
 use crate::support::scripted::words;
-use crate::support::{Answer, Caller, Flow, Options, Parlor, Scripted};
+use crate::support::{Answer, Caller, Flow, Options, Parlor, Scripted, eventually};
 
 const BOTH: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,18 +118,33 @@ async fn a_client_behind_a_balancer_cannot_choose_the_address_it_is_counted_by()
     }
 }
 
+/// The program and the arguments of the health check in a file of `deploy/docker`.
+fn health_check(file: &str, before: &str) -> Vec<String> {
+    let path = format!("{}/deploy/docker/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("it is there");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(before));
+    serde_json::from_str(line.expect("a health check")).expect("a list of words")
+}
+
 #[tokio::test]
 async fn the_health_check_of_the_container_tells_a_server_that_lives_from_one_that_does_not() {
-    let mut server = Parlor::start();
+    let words = health_check("Dockerfile", "CMD ");
+    assert_eq!(health_check("compose.yaml", "test: ")[1..], words);
+    assert_eq!(words[0], "/usr/local/bin/parlor");
+    let mut server = Parlor::start_with(Options::default().args(&["--drain-grace-s", "300"]));
     let port = server.address().rsplit(':').next().unwrap().to_owned();
-    let check = |path: &str| {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/docker/healthcheck");
-        let mut command = std::process::Command::new(file);
-        command.env("PORT", &port).env("HEALTH_PATH", path);
-        command.output().expect("it can be run").status.success()
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_parlor"));
+        // As in the image, and with a proxy as some are given by their hosts.
+        command.env("HOST", "0.0.0.0").env("PORT", &port).env("HTTP_PROXY", "http://127.0.0.1:9");
+        command.args(&words[1..]).output().expect("it can be run").status.code()
     };
-    assert!(check("/api/v1/ping"), "the server lives");
-    assert!(!check("/api/v1/nothing-here"), "404 is no life");
+    assert_eq!(check(), Some(0));
+    server.send_sigterm();
+    let caller = server.anyone();
+    let is_draining = async || caller.get("/readyz").await.status == 503;
+    assert!(eventually(PATIENCE, is_draining).await, "it stays ready");
+    assert_eq!(check(), Some(0), "a server that stops is not to be ended");
     server.kill9();
-    assert!(!check("/api/v1/ping"), "nobody is there");
+    assert_eq!(check(), Some(1));
 }

@@ -1,13 +1,16 @@
 //! The Vector Upsert API at its edges: who may call it, what it refuses, and
 //! what it says of flows that it cannot fill.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Flow, Parlor, Scripted, golden};
+use crate::support::{Answer, Flow, Options, Parlor, Scripted, eventually, golden};
 
 /// The recorded upserts that a test of this file plays, mended.
 pub const PLAYED: &[&str] = &["b-upsert-no-vectorstore", "j-upsert-multipart-wrongfield"];
+const LIMIT: Duration = Duration::from_secs(60);
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A flow of vector stores that no version of Parlor knows.
@@ -228,6 +231,43 @@ async fn a_job_that_nobody_started_is_not_found_and_listing_is_the_operators() {
     }
     server.operator().get("/api/v1/upserts?chatflowId=x").await.expect_error(404);
     server.operator().get("/api/v1/upserts?x=y").await.expect_error(400);
+}
+
+#[tokio::test]
+async fn the_operator_says_how_many_upserts_run_wait_for_a_store_and_are_there_at_all() {
+    let model = Scripted::start(|_| Answer::Hang).await;
+    let limits = ["--max-running-upserts", "1", "--max-waiting-upserts", "1", "--max-upserts", "3"];
+    let server = Parlor::start_with(Options::default().args(&limits));
+    let flow = Flow::template("Local QnA").with_input(
+        "localAIEmbeddings_0",
+        "basePath",
+        json!(model.basepath()),
+    );
+    let at = |place: &str| flow.clone().with_input("faiss_0", "basePath", json!(place));
+    let one = server.install("one", &at("/one")).await;
+    let other = server.install("other", &at("/other")).await;
+    let fill = |flow: &str| {
+        let (caller, path) = (server.anyone(), format!("/api/v1/vector/upsert/{flow}"));
+        let file = ("a.txt", "text/plain", "a note".as_bytes());
+        async move { caller.post_form(&path, &[], &[file]).await }
+    };
+    let works = async |running: u64, waiting: u64| {
+        let expected = json!({"running": running, "waiting": waiting, "limit": 3});
+        let look = async || server.operator().get("/api/v1/runtime").await.expect(200).json();
+        let is_so = eventually(LIMIT, async || look().await["upserts"] == expected).await;
+        assert!(is_so, "{}", look().await["upserts"]);
+    };
+    let mut asked = vec![tokio::spawn(fill(&one))];
+    works(1, 0).await;
+    asked.push(tokio::spawn(fill(&one)));
+    works(1, 1).await;
+    let message = fill(&one).await.expect_error(429);
+    assert!(message.contains("this vector store"), "{message}");
+    // The store is free, the one place to run is not.
+    asked.push(tokio::spawn(fill(&other)));
+    works(1, 2).await;
+    fill(&other).await.expect_error(503);
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -10,6 +10,9 @@ use scraper::{ElementRef, Html, HtmlTreeSink, Selector};
 const MAX_TEXT_BYTES: usize = 10 << 20;
 /// Links that are taken of one page.
 const MAX_LINKS: usize = 5_000;
+/// The longest link that is taken. One that is left open is repeated in every
+/// paragraph behind it, so that few bytes of a page could fill the memory.
+const MAX_LINK_BYTES: usize = 4096;
 /// How long reading one page may take. Deeply nested elements make the work
 /// grow with the square of their number.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(5);
@@ -87,7 +90,9 @@ impl Page {
     fn take_link(&mut self, element: ElementRef<'_>) {
         let Some(href) = element.attr("href") else { return };
         match element.value().name() {
-            "a" if self.links.len() < MAX_LINKS => self.links.push(href.to_owned()),
+            "a" if self.links.len() < MAX_LINKS && href.len() <= MAX_LINK_BYTES => {
+                self.links.push(href.to_owned());
+            }
             "base" if self.base.is_none() => self.base = Some(href.to_owned()),
             _ => {}
         }
@@ -171,6 +176,15 @@ mod tests {
             (page.links, page.base.as_deref()),
             (vec!["a".into(), "#b".into()], Some("/x/"))
         );
+    }
+
+    #[test]
+    fn a_link_that_is_left_open_is_not_repeated_at_any_length() {
+        let repeated = |n_bytes| {
+            let html = format!("<p><a href={}>{}", "x".repeat(n_bytes), "<p>y".repeat(100));
+            read(&html, &Pick::parse("body").unwrap(), MAX_TIME).unwrap().links.len()
+        };
+        assert_eq!((repeated(MAX_LINK_BYTES), repeated(MAX_LINK_BYTES + 1)), (101, 0));
     }
 
     #[test]

@@ -192,4 +192,6 @@ pub(crate) fn timeout(inputs: &Inputs) -> Result<Duration, NodeError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Files that operators import, and bodies that anybody sends.
 
-use parlor_nodes::Kind;
+use parlor_nodes::{Kind, registry};
 use parlor_nodes::files::InputFile;
 use parlor_schemas::flow_file::FlowData;
 use parlor_schemas::prediction::{MAX_HISTORY_ITEMS, MAX_UPLOADS};
@@ -57,6 +57,55 @@ fn any_file_becomes_a_plan_whose_dependencies_come_first_or_is_refused() {
             assert!(
                 plan.nodes.iter().flat_map(|node| node.sources()).all(|at| at < plan.nodes.len())
             );
+        }
+    });
+}
+
+/// Each line is a node: its kind, a bit for each node that is connected to it, and
+/// what is typed into it, between bars.
+fn drawn(bytes: &[u8]) -> FlowData {
+    let specs: Vec<_> = registry::all().collect();
+    let (mut nodes, mut edges) = (Vec::new(), Vec::new());
+    for (at, line) in bytes.split(|byte| *byte == b'\n').take(8).enumerate() {
+        let Some(([kind, sources], typed)) = line.split_first_chunk() else { continue };
+        let spec = specs[usize::from(*kind) % specs.len()];
+        let sources: Vec<usize> = (0..8).filter(|bit| sources >> bit & 1 == 1).collect();
+        let typed = String::from_utf8_lossy(typed);
+        let mut values = typed.split('|');
+        let inputs = spec.params.iter().enumerate().filter_map(|(nth, param)| {
+            let value = match (param.kind, sources.get(nth % sources.len().max(1))) {
+                (Kind::Node, Some(source)) => json!(format!("{{{{n{source}.data.instance}}}}")),
+                (Kind::Nodes, Some(_)) => {
+                    let all = sources.iter().map(|source| format!("{{{{n{source}.data.instance}}}}"));
+                    all.collect()
+                }
+                _ => Value::from(values.next()?),
+            };
+            Some((param.name.to_owned(), value))
+        });
+        let inputs: serde_json::Map<_, _> = inputs.collect();
+        let id = format!("n{at}");
+        edges.extend(sources.iter().map(|from| json!({"source": format!("n{from}"), "target": id})));
+        nodes.push(json!({"id": id, "data": {"name": spec.name, "label": id,
+            "category": spec.category, "inputs": inputs}}));
+    }
+    parse_flow(&json!({"nodes": nodes, "edges": edges}).to_string()).unwrap()
+}
+
+#[test]
+fn any_drawing_of_known_nodes_is_compiled_with_dependencies_first_or_refused() {
+    let place = |name: &str| registry::all().position(|spec| spec.name == name).unwrap() as u8;
+    let (chain, model, prompt) = (place("llmChain"), place("chatOpenAI"), place("promptTemplate"));
+    let seeds = vec![
+        [&[model, 0], &b"0.5|gpt-4o-mini\n"[..], &[prompt, 0], b"{a}|{}\n", &[chain, 3], b"x"].concat(),
+        [&[chain, 2], &b"\n"[..], &[chain, 1]].concat(),
+        (0..4).flat_map(|kind| [kind * 30, 0, b'1', b'|', b'{', b'}', b'\n']).collect(),
+    ];
+    parlor_fuzz::check!(seeds, |bytes: &[u8]| {
+        let flow = drawn(bytes);
+        let Some(plan) = plan(&flow) else { return };
+        for (at, node) in plan.nodes.iter().enumerate() {
+            assert!(node.sources().all(|source| source < at), "{}", node.id);
         }
     });
 }

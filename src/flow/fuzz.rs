@@ -1,7 +1,7 @@
 //! Files that operators import, and bodies that anybody sends.
 
-use parlor_nodes::{Kind, registry};
 use parlor_nodes::files::InputFile;
+use parlor_nodes::{Kind, registry};
 use parlor_schemas::flow_file::FlowData;
 use parlor_schemas::prediction::{MAX_HISTORY_ITEMS, MAX_UPLOADS};
 use parlor_schemas::{Chatflow, ChatflowId, PredictionRequest, Timestamp};
@@ -76,7 +76,8 @@ fn drawn(bytes: &[u8]) -> FlowData {
             let value = match (param.kind, sources.get(nth % sources.len().max(1))) {
                 (Kind::Node, Some(source)) => json!(format!("{{{{n{source}.data.instance}}}}")),
                 (Kind::Nodes, Some(_)) => {
-                    let all = sources.iter().map(|source| format!("{{{{n{source}.data.instance}}}}"));
+                    let all =
+                        sources.iter().map(|source| format!("{{{{n{source}.data.instance}}}}"));
                     all.collect()
                 }
                 _ => Value::from(values.next()?),
@@ -85,7 +86,8 @@ fn drawn(bytes: &[u8]) -> FlowData {
         });
         let inputs: serde_json::Map<_, _> = inputs.collect();
         let id = format!("n{at}");
-        edges.extend(sources.iter().map(|from| json!({"source": format!("n{from}"), "target": id})));
+        edges
+            .extend(sources.iter().map(|from| json!({"source": format!("n{from}"), "target": id})));
         nodes.push(json!({"id": id, "data": {"name": spec.name, "label": id,
             "category": spec.category, "inputs": inputs}}));
     }
@@ -97,7 +99,8 @@ fn any_drawing_of_known_nodes_is_compiled_with_dependencies_first_or_refused() {
     let place = |name: &str| registry::all().position(|spec| spec.name == name).unwrap() as u8;
     let (chain, model, prompt) = (place("llmChain"), place("chatOpenAI"), place("promptTemplate"));
     let seeds = vec![
-        [&[model, 0], &b"0.5|gpt-4o-mini\n"[..], &[prompt, 0], b"{a}|{}\n", &[chain, 3], b"x"].concat(),
+        [&[model, 0], &b"0.5|gpt-4o-mini\n"[..], &[prompt, 0], b"{a}|{}\n", &[chain, 3], b"x"]
+            .concat(),
         [&[chain, 2], &b"\n"[..], &[chain, 1]].concat(),
         (0..4).flat_map(|kind| [kind * 30, 0, b'1', b'|', b'{', b'}', b'\n']).collect(),
     ];

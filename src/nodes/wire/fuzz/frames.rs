@@ -1,11 +1,11 @@
-//! What providers answer: any bytes, cut anywhere by the network.
+//! Streams taken apart into frames.
 
-use super::eventstream::test_support::{event, frame, prelude, raw};
-use super::eventstream::{Event, EventFrames};
-use super::frames::test_support::collect;
-use super::frames::{FrameError, Frames};
-use super::lines::JsonLines;
-use super::sse::SseEvents;
+use super::super::eventstream::test_support::{event, frame, prelude, raw};
+use super::super::eventstream::{Event, EventFrames};
+use super::super::frames::test_support::collect;
+use super::super::frames::{FrameError, Frames};
+use super::super::lines::JsonLines;
+use super::super::sse::SseEvents;
 
 type Found = Result<Vec<Vec<u8>>, FrameError>;
 

@@ -126,7 +126,7 @@ fn a_flow_that_is_written_is_read_again() {
 fn a_text_that_nothing_resolves_is_itself() {
     let seeds =
         ["a {{question}} {{x}} {{$vars.y}} {{n_0.data.instance.k.l}}", "{{{question}}} {{$flow.}}"];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let source = String::from_utf8_lossy(bytes);
         for accepts in [true, false] {
             let segments = text::parse(&source, accepts);

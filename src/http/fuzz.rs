@@ -26,7 +26,7 @@ fn any_multipart_body_is_a_form_within_its_limits_or_is_refused() {
          --x\r\nContent-Disposition: form-data; name=\"history\"\r\n\r\n[]\r\n--x--",
         "--x\r\nContent-Disposition: form-data; name*=utf-8''a; filename=\"\"\r\n\r\n\r\n--x--",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Some((fields, files)) = read("x", bytes) else { return };
         assert!(fields.len() <= form::MAX_FIELDS && files.len() <= MAX_UPLOADS);
         assert!(files.iter().map(|file| file.bytes.len()).sum::<usize>() <= bytes.len());
@@ -37,7 +37,7 @@ fn any_multipart_body_is_a_form_within_its_limits_or_is_refused() {
 #[test]
 fn a_multipart_body_that_is_written_is_read_again() {
     let seeds = ["\u{3}one\r\n--two", "\u{1}\r\n\r\n", "\u{9}\0ß\"\r\n--boundar"];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Some((length, rest)) = bytes.split_first() else { return };
         let (value, file) = rest.split_at(usize::from(*length).min(rest.len()));
         let value = String::from_utf8_lossy(value);
@@ -76,7 +76,7 @@ fn any_names_of_fields_nest_no_deeper_than_allowed() {
     }
     let seeds =
         ["a[b][c]\n1\na[]\nx\na[]\ny", "tags[0]\nx\ntags[1][z]\ny\ntags\nq", "[]\n\n[][]\n"];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         let lines: Vec<&str> = text.split('\n').collect();
         let pairs = lines.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned()));

@@ -87,7 +87,7 @@ fn any_content_of_a_pdf_page_is_survived() {
 #[test]
 fn a_table_that_is_written_is_read_again() {
     let seeds = ["a,b\nc,\"d\ne\"", "x\ty\u{0}z", "\"\"\"", "ß|\r|😀\u{1e}\u{1f};,"];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         // The delimiter is a guess, which others in the values would lead astray.
         let text = text.replace(['\t', ';', '\u{1e}', '\u{1f}'], " ");
@@ -105,7 +105,7 @@ fn a_table_that_is_written_is_read_again() {
 fn the_strings_of_json_stand_in_it() {
     let seeds =
         [r#"{"a": "x", "b": [1, "y", {"c": "z\n"}], "d": ""}"#, r#"["\ud83e\udd8a", 1e999]"#];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Ok(found) = pages("a.json", bytes) else { return };
         assert!(found.iter().map(String::len).sum::<usize>() <= bytes.len().max(4) * 3);
     });

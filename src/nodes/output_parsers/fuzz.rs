@@ -24,7 +24,7 @@ fn json_is_itself_and_what_is_read_of_anything_else_is_read_again() {
         "{ // first\n \"a\": [1, /* yes */ None], b: -1.5e3 }",
         "See [below]:\n```\nnothing\n```",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let answer = String::from_utf8_lossy(bytes);
         let found = lenient_json::read(&answer);
         if let Ok(value) = serde_json::from_str::<Value>(answer.trim()) {
@@ -50,7 +50,7 @@ fn any_words_are_a_shape_or_none_and_a_shape_judges_any_value() {
         json!([true, null, "2024-02-30", 1e300, {"": []}]),
         json!("a"),
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Ok(schema) = zod::parse(&String::from_utf8_lossy(bytes)) else { return };
         assert!(schema.to_json().is_object());
         for value in &values {

@@ -14,7 +14,7 @@ fn any_page_gives_its_text_and_its_links_or_says_why_not() {
         "<table><b>moved</b><tr><td>cell<svg><title>s</title></svg><template>b<p>c</template>",
         "<div><div><script>var x;</script><!-- c --><textarea>\nq</textarea><pre>\n\nr</pre>",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let html = charset::decode(bytes, None);
         for selector in ["body", "div", "p.x, p:not(.x)"] {
             // Only a page that nests deeply may be too much, and it says so.
@@ -28,7 +28,7 @@ fn any_page_gives_its_text_and_its_links_or_says_why_not() {
 #[test]
 fn any_text_is_a_selector_or_none() {
     let seeds = ["p.x, p:not(.x) > a[href^='b']::before", "*|*", "a:has(> b):nth-child(2n+1 of c)"];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Ok(pick) = Pick::parse(&String::from_utf8_lossy(bytes)) else { return };
         let _ = read("<p class=x>a<a href=b>c</a></p>", &pick, MAX_TIME);
     });
@@ -42,7 +42,7 @@ fn bytes_become_text_that_is_bounded_by_them_whatever_they_declare() {
         b"\x05utf-7+AGE-",
         b"\0\xff\xfeH\0i\0",
     ];
-    parlor_fuzz::check!(seeds.map(<[u8]>::to_vec).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(<[u8]>::to_vec), |bytes: &[u8]| {
         let Some((length, rest)) = bytes.split_first() else { return };
         let (label, page) = rest.split_at(usize::from(*length).min(rest.len()));
         let label = std::str::from_utf8(label).ok().filter(|label| !label.is_empty());
@@ -62,7 +62,7 @@ fn the_addresses_of_a_sitemap_are_short_and_stand_in_it() {
          </s:sitemapindex>",
         "<!DOCTYPE x [<!ENTITY a 'aaaa'>]><urlset><url><loc>x&a;&#38;</loc></url></urlset>",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let xml = String::from_utf8_lossy(bytes);
         let Some(found) = sitemap::read(&xml) else { return };
         let all: Vec<_> = found.pages.iter().chain(&found.sitemaps).collect();
@@ -77,7 +77,7 @@ fn a_path_is_judged_by_any_rules_and_a_site_without_rules_is_open() {
         "\u{5}/a.pdUser-agent: *\nDisallow: /private # no\nAllow: /private/open\nDisallow: /*.pd$\n",
         "\u{9}/x?a=b&q=1User-agent: a\nUser-agent: parlor\nDisallow: /*?*q=*\n\nDisallow:",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Some((length, rest)) = bytes.split_first() else { return };
         let (path, rules) = rest.split_at(usize::from(*length).min(rest.len()));
         let (path, rules) = (String::from_utf8_lossy(path), String::from_utf8_lossy(rules));

@@ -30,7 +30,7 @@ fn server_sent_events_are_the_same_wherever_they_are_cut() {
         "\u{3}: hello\r\nevent: x\r\nid: 1\r\ndata: one\r\ndata:two\r\n\r\ndata\r\n\r\n",
         "\u{1}\u{feff}data: a\r\rdata: b\r\n\rretry: 5\n\ndata:  c",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Some((size, stream)) = bytes.split_first() else { return };
         let events = frames::<SseEvents>(*size, stream);
         assert!(n_bytes(&events) <= stream.len());
@@ -43,7 +43,7 @@ fn lines_of_json_are_the_same_wherever_they_are_cut() {
         "\u{5}{\"message\":{\"content\":\"Hi\"}}\n{\"done\":true}\n",
         "\u{2}{\"a\":1}\r\n\r\n  \r{\"b\":2}",
     ];
-    parlor_fuzz::check!(seeds.map(Vec::from).to_vec(), |bytes: &[u8]| {
+    parlor_fuzz::check!(seeds.map(Vec::from), |bytes: &[u8]| {
         let Some((size, stream)) = bytes.split_first() else { return };
         let lines = frames::<JsonLines>(*size, stream);
         assert!(n_bytes(&lines) <= stream.len());

@@ -42,7 +42,7 @@ fn a_turn_that_is_read_from_any_bytes_is_written_and_read_again() {
         ..turn()
     };
     let bare = record::encode(Halves { question: true, answer: false }, &bare).unwrap();
-    parlor_fuzz::check!(vec![whole, bare], |bytes: &[u8]| {
+    parlor_fuzz::check!([whole, bare], |bytes: &[u8]| {
         let Ok(found) = record::decode(bytes) else { return };
         let time = record::answered_at(bytes);
         assert_eq!(time, Some(found.body.answered_at));

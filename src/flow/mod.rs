@@ -31,6 +31,8 @@ pub mod credentials;
 pub mod door;
 pub mod file;
 pub mod follow_up;
+#[cfg(test)]
+mod fuzz;
 pub mod graph;
 pub mod keeping;
 pub mod overrides;

@@ -32,6 +32,8 @@ pub mod error;
 pub mod feedback;
 pub mod files;
 pub mod form;
+#[cfg(test)]
+mod fuzz;
 pub mod gate;
 pub mod icons;
 pub mod idempotency;

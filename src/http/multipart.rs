@@ -53,11 +53,19 @@ pub async fn read(
     payload: Payload,
     limit: usize,
 ) -> Result<(Map<String, Value>, Vec<FormFile>), ApiError> {
-    let broken = |_| ApiError::bad("the body is no valid multipart form");
     let boundary = content_type(request).and_then(|kind| multer::parse_boundary(kind).ok());
     let boundary = boundary.ok_or_else(|| ApiError::bad("the multipart form has no boundary"))?;
     // In one piece: handed over in many, the parser would look at them again and again.
     let bytes = body::read_bytes(request, payload, limit).await?;
+    parts(&boundary, bytes).await
+}
+
+/// The parts of a whole body.
+pub(super) async fn parts(
+    boundary: &str,
+    bytes: Bytes,
+) -> Result<(Map<String, Value>, Vec<FormFile>), ApiError> {
+    let broken = |_| ApiError::bad("the body is no valid multipart form");
     let once = futures::stream::once(async move { Ok::<Bytes, std::convert::Infallible>(bytes) });
     let mut parts = multer::Multipart::new(once, boundary);
     let (mut fields, mut files) = (Vec::new(), Vec::new());

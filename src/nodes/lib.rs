@@ -31,6 +31,8 @@ pub mod embeddings;
 pub mod error;
 pub mod extract;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod inputs;
 pub mod instance;
 pub mod memory;

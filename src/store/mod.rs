@@ -41,6 +41,8 @@ mod disk;
 mod error;
 mod export;
 mod feedback;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod indexed;
 mod intake;

@@ -8,6 +8,8 @@ mod csv;
 mod docx;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod fuzz;
 mod json;
 mod office;
 mod pdf;

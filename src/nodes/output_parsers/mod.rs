@@ -115,4 +115,6 @@ fn misfit(problem: &str, more: &str) -> NodeError {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

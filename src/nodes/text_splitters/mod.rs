@@ -21,6 +21,8 @@ mod recursive_character_text_splitter;
 mod token_text_splitter;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use locations::split_documents;

@@ -18,7 +18,7 @@ use crate::test_support::{TestTurn, build, inputs, json as tree, node, source};
 use super::NODES;
 
 /// A splitter node built from inputs as they stand in a flow.
-fn splitter(node: &str, values: &Value) -> Arc<dyn TextSplitter> {
+pub(super) fn splitter(node: &str, values: &Value) -> Arc<dyn TextSplitter> {
     let mut inputs: Inputs = inputs([]);
     for (name, value) in values.as_object().unwrap() {
         inputs.values.insert(name.clone(), tree(value.clone()));
@@ -31,7 +31,7 @@ fn splitter(node: &str, values: &Value) -> Arc<dyn TextSplitter> {
 }
 
 /// The inputs of both sizes.
-fn sizes(chunk: usize, overlap: usize) -> Value {
+pub(super) fn sizes(chunk: usize, overlap: usize) -> Value {
     json!({"chunkSize": chunk, "chunkOverlap": overlap})
 }
 

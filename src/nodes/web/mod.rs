@@ -8,3 +8,6 @@ pub(crate) mod charset;
 pub(crate) mod page;
 pub(crate) mod robots;
 pub(crate) mod sitemap;
+
+#[cfg(test)]
+mod fuzz;

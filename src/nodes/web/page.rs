@@ -10,7 +10,8 @@ use scraper::{ElementRef, Html, HtmlTreeSink, Selector};
 const MAX_TEXT_BYTES: usize = 10 << 20;
 /// Links that are taken of one page.
 const MAX_LINKS: usize = 5_000;
-/// The longest link that is taken; none that is longer could be fetched.
+/// The longest link that is taken. One that is left open is repeated in every
+/// paragraph behind it, so that few bytes of a page could fill the memory.
 const MAX_LINK_BYTES: usize = 4096;
 /// How long reading one page may take. Deeply nested elements make the work
 /// grow with the square of their number.
@@ -184,6 +185,15 @@ mod tests {
         let page = read(&html, &Pick::parse("body").unwrap(), MAX_TIME).unwrap();
 
         assert_eq!((page.links, page.base), (vec![short], None));
+    }
+
+    #[test]
+    fn a_link_that_is_left_open_is_not_repeated_at_any_length() {
+        let repeated = |n_bytes| {
+            let html = format!("<p><a href={}>{}", "x".repeat(n_bytes), "<p>y".repeat(100));
+            read(&html, &Pick::parse("body").unwrap(), MAX_TIME).unwrap().links.len()
+        };
+        assert_eq!((repeated(MAX_LINK_BYTES), repeated(MAX_LINK_BYTES + 1)), (101, 0));
     }
 
     #[test]

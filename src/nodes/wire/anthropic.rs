@@ -1,7 +1,7 @@
 //! Anthropic's Messages API.
 
 mod body;
-mod reply;
+pub(super) mod reply;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 

@@ -2,7 +2,7 @@
 //! of all its vendors, signed or with a key of Bedrock's own.
 
 mod body;
-mod reply;
+pub(super) mod reply;
 
 use bytes::Bytes;
 use chrono::Utc;

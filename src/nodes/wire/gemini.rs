@@ -3,7 +3,7 @@
 mod body;
 mod call_id;
 pub(crate) mod embeddings;
-mod reply;
+pub(super) mod reply;
 mod schema;
 
 use bytes::Bytes;

@@ -271,4 +271,21 @@ impl Reply<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod test_support {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// A reply that came over no network, in these pieces.
+    pub(crate) fn reply<'a>(call: Call<'a>, pieces: Vec<Bytes>) -> Reply<'a> {
+        let pieces = pieces.into_iter().map(Ok::<_, Infallible>);
+        let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+        let end = Instant::now() + MAX_CALL;
+        let response = http::Response::new(body).into();
+        let watch = Watch::nobody(&call);
+        Reply { call, response, watch, due: end, limit: MAX_CALL, end, n_bytes: 0 }
+    }
+}
+
+#[cfg(test)]
 mod tests;

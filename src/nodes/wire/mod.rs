@@ -196,4 +196,6 @@ pub(crate) fn timeout(inputs: &Inputs) -> Result<Duration, NodeError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

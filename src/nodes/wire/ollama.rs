@@ -1,7 +1,7 @@
 //! Ollama's `/api/chat`: lines of JSON, no key.
 
 pub(crate) mod embeddings;
-mod reply;
+pub(super) mod reply;
 
 use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;

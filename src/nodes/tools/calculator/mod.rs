@@ -69,4 +69,6 @@ fn calculate(expression: &str) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

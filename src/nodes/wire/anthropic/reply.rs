@@ -104,7 +104,7 @@ struct Tokens {
 }
 
 /// Reads one reply that comes whole. The call of the tool `schema` is the answer.
-pub(super) async fn read_whole(
+pub(in crate::wire) async fn read_whole(
     reply: Reply<'_>,
     schema: Option<&str>,
 ) -> Result<ChatReply, NodeError> {
@@ -120,7 +120,7 @@ pub(super) async fn read_whole(
 }
 
 /// Reads a stream, and hands its text on as it arrives.
-pub(super) async fn read_stream(
+pub(in crate::wire) async fn read_stream(
     reply: Reply<'_>,
     schema: Option<&str>,
 ) -> Result<ChatReply, NodeError> {

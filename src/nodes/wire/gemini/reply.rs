@@ -89,7 +89,7 @@ struct Failure {
 }
 
 /// Reads one reply that comes whole.
-pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
     let mut answer = Answer::default();
@@ -99,7 +99,7 @@ pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError>
 
 /// Reads a stream, and hands its text on as it arrives. It has no last word:
 /// it is whole when a candidate said why it finished.
-pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let mut events = FrameStream::<SseEvents>::new(reply);
     let mut answer = Answer::default();

@@ -37,6 +37,12 @@ impl<'a> Watch<'a> {
         Ok(Self { call: *call, passage, has_answered: false })
     }
 
+    /// A try that nobody watches.
+    #[cfg(test)]
+    pub(super) fn nobody(call: &Call<'a>) -> Self {
+        Self { call: *call, passage: None, has_answered: false }
+    }
+
     /// The head of an answer came.
     pub(super) fn answered(&mut self, status: u16) {
         if status >= 500 {

@@ -44,7 +44,7 @@ struct Function {
 }
 
 /// Reads one reply that comes whole.
-pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
     let mut answer = ChatReply::default();
@@ -57,7 +57,7 @@ pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError>
 }
 
 /// Reads a stream, and hands its text on as it arrives.
-pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let mut lines = FrameStream::<JsonLines>::new(reply);
     let mut answer = ChatReply::default();

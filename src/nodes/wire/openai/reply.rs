@@ -82,7 +82,7 @@ struct Tokens {
 }
 
 /// Reads one reply that comes whole.
-pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let body = reply.whole().await?;
     let mut answer = Answer::default();
@@ -94,7 +94,7 @@ pub(super) async fn read_whole(reply: Reply<'_>) -> Result<ChatReply, NodeError>
 }
 
 /// Reads a stream, and hands its text on as it arrives.
-pub(super) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
+pub(in crate::wire) async fn read_stream(reply: Reply<'_>) -> Result<ChatReply, NodeError> {
     let call = reply.call;
     let mut events = FrameStream::<SseEvents>::new(reply);
     let mut answer = Answer::default();

@@ -10,7 +10,7 @@
 //! - [`ladder`]: the rate at which the tail passes its limit
 //! - [`round`]: everything that is measured of one server in one go
 //! - [`run`](mod@run): the order of rounds
-//! - [`results`], [`figures`], [`markdown`], [`plot`], [`write`]: what was found, as JSON,
+//! - [`results`], [`figures`], [`markdown`], [`plot`], [`write`](mod@write): what was found, as JSON,
 //!   tables and pictures
 
 pub mod cell;

@@ -124,8 +124,8 @@ impl Upserts {
     /// The job that a request repeats, if there is one.
     ///
     /// # Errors
-    /// [`ErrorCode::KeyReused`] when its key came with another body; what the
-    /// store says.
+    /// [`KeyReused`](parlor_schemas::ErrorCode::KeyReused) when its key came with another body;
+    /// what the store says.
     pub fn repeated(&self, repetition: &Repetition) -> Result<Option<Started>, Fault> {
         let found = self.inner.store.upsert_jobs().of_key(repetition.key, Timestamp::now())?;
         match found {
@@ -141,7 +141,7 @@ impl Upserts {
     /// leaves meanwhile leaves no job behind that never ends.
     ///
     /// # Errors
-    /// [`ErrorCode::KeyReused`]; what the store says.
+    /// [`KeyReused`](parlor_schemas::ErrorCode::KeyReused); what the store says.
     pub async fn start(&self, new: NewJob) -> Result<Started, Fault> {
         let started = self.runtime.spawn(self.inner.clone().start(new)).await;
         started.unwrap_or_else(|_| Err(upsert_stopped()))

@@ -15,6 +15,7 @@
 //! - [`exchange`]: what is remembered of a turn; [`exchanges`]: of many, in one text
 //! - [`chat_message`]: the two views of a turn that the Message API shows
 //! - [`message_filter`]: which messages a caller means
+//! - [`message_ids`](mod@message_ids): the ids of a turn's two messages
 //! - [`event`]: the event grammar of a streamed answer
 //! - [`trace`]: the id under which a request is found again
 //! - [`access`]: what keys open, and credentials
@@ -36,6 +37,7 @@ pub mod feedback;
 pub mod flow_file;
 pub mod ids;
 pub mod message_filter;
+pub mod message_ids;
 pub mod prediction;
 pub mod repetition;
 pub mod time;
@@ -54,6 +56,7 @@ pub use exchange::{Exchange, PastUploads};
 pub use exchanges::Exchanges;
 pub use ids::{ChatId, ChatflowId, IdError, SessionId, SessionKey};
 pub use message_filter::MessageFilter;
+pub use message_ids::{are_siblings, message_ids, role_among_siblings, sibling};
 pub use prediction::{HistoryItem, PredictionRequest, Upload};
 pub use repetition::{Remembered, Repetition};
 pub use time::Timestamp;

@@ -99,6 +99,11 @@ impl Halves {
         }
     }
 
+    /// What is left when these are deleted.
+    pub fn without(self, lost: Self) -> Self {
+        Self { question: self.question && !lost.question, answer: self.answer && !lost.answer }
+    }
+
     /// How many of the two exist.
     pub fn count(self) -> u64 {
         u64::from(self.question) + u64::from(self.answer)

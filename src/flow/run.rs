@@ -12,11 +12,10 @@ use parlor_nodes::instance::Memory;
 use parlor_nodes::{EventSink, Instance, RunOutput, Services, TurnCtx};
 use parlor_schemas::{
     ChatId, ChatType, ErrorCode, Fault, HistoryItem, NewTurn, Remembered, Repetition, SessionKey,
-    Timestamp, TraceId, TurnReply,
+    Timestamp, TraceId, TurnReply, message_ids,
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::build::Builder;
 use super::follow_up::FollowUp;
@@ -175,7 +174,8 @@ impl BoundTurn {
         ctx: &TurnCtx,
         streamed: bool,
     ) -> Result<TurnOutcome, Fault> {
-        let answer_id = Uuid::new_v4();
+        let answered_at = Timestamp::now();
+        let (question_id, answer_id) = message_ids(answered_at);
         let usage = ctx.meter.total();
         let columns = ["sourceDocuments", "usedTools", "artifacts", "fileAnnotations"];
         let answer_columns: Map<String, Value> = columns
@@ -183,12 +183,12 @@ impl BoundTurn {
             .filter_map(|name| Some(((*name).to_owned(), output.fields.get(*name)?.clone())))
             .collect();
         let record = NewTurn {
-            question_id: Uuid::new_v4(),
+            question_id,
             answer_id,
             question: self.question.clone(),
             answer: output.stored_answer(),
             asked_at: self.asked_at,
-            answered_at: Timestamp::now(),
+            answered_at,
             chat_id: self.chat_id.clone(),
             chat_type: self.chat_type,
             memory_type: self.plan.memory_type.clone(),

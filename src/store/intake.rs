@@ -15,6 +15,7 @@ use super::history::History;
 use super::keys::{self, TurnPlace};
 use super::ledger::Ledger;
 use super::queue::Job;
+use super::record::Record;
 use super::recovery::Suspect;
 use super::rows::{self, Changes};
 
@@ -151,10 +152,11 @@ impl Intake<'_> {
             question: old.halves.question || new.question,
             answer: old.halves.answer || new.answer,
         };
-        let merged = merged(old.body, body, new);
+        let merged = merged(old.body.clone(), body, new);
         let mut changes = rows::removed_record(place, &head);
+        changes.extend(rows::unindexed(&key.chatflow, place, &old, old.halves));
         changes.extend(rows::record(place, union, &merged)?);
-        changes.extend(rows::indexed(&key.chatflow, place, &merged, new));
+        changes.extend(rows::indexed(&key.chatflow, place, &merged, union));
         self.note(changes, body, new);
         Ok(true)
     }
@@ -167,10 +169,7 @@ impl Intake<'_> {
 
     /// Where the message of an id is stored.
     fn place_of(&self, id: Uuid) -> Result<Option<TurnPlace>, StoreError> {
-        let value = self.tree.get(keys::message(&id)).map_err(StoreError::read)?;
-        let Some((place, _)) = value.as_deref().and_then(keys::place_of_message_value) else {
-            return Ok(None);
-        };
+        let Some((place, role)) = rows::place_of_id(self.tree, id)? else { return Ok(None) };
         // The sweep would take the new message's index entry for the old one's.
         let is_buried = match rows::owner_of(self.tree, place.ordinal)? {
             Some(key) => self.deletions.is_buried(&key.chatflow, place.ordinal),
@@ -180,7 +179,18 @@ impl Intake<'_> {
             true => Err(StoreError::Conflict(
                 "messages of these ids are still being deleted; import again in a moment",
             )),
-            false => Ok(Some(place)),
+            false => Ok(self.has(place, role)?.then_some(place)),
+        }
+    }
+
+    /// Whether the message of this role is left of a turn. One that cannot be
+    /// read any more was not deleted.
+    fn has(&self, place: TurnPlace, role: u8) -> Result<bool, StoreError> {
+        match rows::read(self.tree, place) {
+            Ok(Some(Record { halves, .. })) if role == 0 => Ok(halves.question),
+            Ok(found) => Ok(found.is_some_and(|record| record.halves.answer)),
+            Err(StoreError::DamagedRecord { .. }) => Ok(true),
+            Err(other) => Err(other),
         }
     }
 }

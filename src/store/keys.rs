@@ -8,7 +8,7 @@
 //! | `t` ordinal(8) seq(8) | head of a record | a conversation in order, its last turn |
 //! | `p` ordinal(8) seq(8) part(2) | rest of a long record | |
 //! | `d` chatflow(16) time(8) ordinal(8) seq(8) role(1) | nothing | messages of a chatflow by date |
-//! | `m` message id(16) | ordinal(8) seq(8) role(1) | one message by id |
+//! | `m` message id(16) | ordinal(8) seq(8) role(1) | one message by id, or both of a turn |
 //! | `c` chatflow(16) len(2) chat id, ordinal(8) | nothing | the conversations of a chat id |
 //! | `x` chatflow(16) kind(1) ordinal(8) | nothing | what is deleted but not yet swept |
 //! | `i` hash of a key(16) | time(8) ordinal(8) seq(8) | the turn that an `Idempotency-Key` got |
@@ -34,6 +34,10 @@ pub(super) const DATE: u8 = b'd';
 pub(super) const MESSAGE: u8 = b'm';
 pub(super) const CHAT: u8 = b'c';
 pub(super) const GRAVE: u8 = b'x';
+
+/// The role in an entry by id that stands under the question's id and leads to
+/// both messages of a turn: see [`parlor_schemas::message_ids`].
+pub(super) const BOTH: u8 = 2;
 
 /// The key of the first ordinal that was never given away.
 pub(super) const NEXT_ORDINAL: &[u8] = b"n";

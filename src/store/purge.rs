@@ -99,7 +99,7 @@ impl Purge {
         let record = rows::read_rest(tree, place, &head)?;
         let chat = record.body.chat_id.clone();
         self.touched.entry(place.ordinal).or_default().insert(chat);
-        changes.extend(rows::unindexed(&self.chatflow, place, &record.body, lost));
+        changes.extend(rows::unindexed(&self.chatflow, place, &record, lost));
         changes.extend(rows::removed_record(place, &head));
         changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
         let left = without(record, lost);
@@ -146,10 +146,7 @@ impl Purge {
 
 /// The record without its lost halves: nothing of their content stays.
 fn without(record: Record, lost: Halves) -> Record {
-    let halves = Halves {
-        question: record.halves.question && !lost.question,
-        answer: record.halves.answer && !lost.answer,
-    };
+    let halves = record.halves.without(lost);
     let mut body = record.body;
     if !halves.question {
         body = NewTurn { question: String::new(), lead_email: None, file_uploads: None, ..body };

@@ -89,7 +89,7 @@ impl Committer {
         let place = TurnPlace { ordinal, seq: suspect.seq };
         match rows::read(tree, place)? {
             Some(record) if record.body.answer_id == suspect.answer_id => {
-                let mut changes = rows::removed(&key.chatflow, place, &record.body);
+                let mut changes = rows::removed(&key.chatflow, place, &record);
                 changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
                 if let Some(head) = tree.get(keys::turn(place)).map_err(StoreError::read)? {
                     changes.extend(rows::removed_record(place, &head));

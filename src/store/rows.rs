@@ -3,7 +3,8 @@
 //! so that no index is forgotten on one side.
 
 use parlor_schemas::{
-    ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp,
+    ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp, are_siblings,
+    role_among_siblings, sibling,
 };
 use uuid::Uuid;
 
@@ -47,12 +48,20 @@ pub(super) fn indexed(
     turn: &NewTurn,
     new: Halves,
 ) -> Changes {
-    let rows = messages_of(turn, new).flat_map(|(role, id, time)| {
-        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
-        let of_id = (keys::message(&id), Some(keys::message_value(place, role)));
-        [(date, Some(Vec::new())), of_id]
+    let dates = messages_of(turn, new).map(|(role, _, time)| {
+        (keys::date(chatflow, DatePlace { time, turn: place, role }), Some(Vec::new()))
     });
-    rows.collect()
+    let ids = id_entries(turn, new);
+    let ids = ids.map(|(id, role)| (keys::message(&id), Some(keys::message_value(place, role))));
+    dates.chain(ids).collect()
+}
+
+/// The entries by id of these messages: one for both where one leads to the other.
+fn id_entries(turn: &NewTurn, halves: Halves) -> impl Iterator<Item = (Uuid, u8)> {
+    let are_siblings = are_siblings(turn.question_id, turn.answer_id);
+    let both = (are_siblings && halves != Halves::NONE).then_some((turn.question_id, keys::BOTH));
+    let alone = messages_of(turn, halves).filter(move |_| !are_siblings);
+    both.into_iter().chain(alone.map(|(role, id, _)| (id, role)))
 }
 
 /// The record alone, under its key and those of its parts.
@@ -72,24 +81,25 @@ pub(super) fn record(
     Ok(changes)
 }
 
-/// Removes messages from the indexes by date and by id.
+/// Removes messages of a record from the indexes by date and by id.
 pub(super) fn unindexed(
     chatflow: &ChatflowId,
     place: TurnPlace,
-    turn: &NewTurn,
+    record: &Record,
     lost: Halves,
 ) -> Changes {
-    let rows = messages_of(turn, lost).flat_map(|(role, id, time)| {
-        let date = keys::date(chatflow, DatePlace { time, turn: place, role });
-        [(date, None), (keys::message(&id), None)]
-    });
-    rows.collect()
+    let Record { halves, body } = record;
+    let kept: Vec<_> = id_entries(body, halves.without(lost)).collect();
+    let dates = messages_of(body, lost)
+        .map(|(role, _, time)| (keys::date(chatflow, DatePlace { time, turn: place, role }), None));
+    let ids = id_entries(body, lost).filter(|entry| !kept.contains(entry));
+    dates.chain(ids.map(|(id, _)| (keys::message(&id), None))).collect()
 }
 
 /// Removes what [`added`] made, and the turn's entry among its chat id's.
-pub(super) fn removed(chatflow: &ChatflowId, place: TurnPlace, turn: &NewTurn) -> Changes {
-    let mut changes = unindexed(chatflow, place, turn, Halves::BOTH);
-    changes.push((keys::chat(chatflow, &turn.chat_id, place.ordinal), None));
+pub(super) fn removed(chatflow: &ChatflowId, place: TurnPlace, record: &Record) -> Changes {
+    let mut changes = unindexed(chatflow, place, record, record.halves);
+    changes.push((keys::chat(chatflow, &record.body.chat_id, place.ordinal), None));
     changes
 }
 
@@ -146,16 +156,33 @@ pub(super) fn ordinals_of_chat(
     Ok(ordinals.filter(|ordinal| !deletions.is_buried(chatflow, *ordinal)).collect())
 }
 
+/// Where the message of an id stands: its turn and its role there. The other
+/// message of the turn may be all that is left of it.
+pub(super) fn place_of_id(
+    tree: &sled::Tree,
+    id: Uuid,
+) -> Result<Option<(TurnPlace, u8)>, StoreError> {
+    let entry = |id: Uuid| {
+        let value = tree.get(keys::message(&id)).map_err(StoreError::read)?;
+        Ok::<_, StoreError>(value.as_deref().and_then(keys::place_of_message_value))
+    };
+    let own_role = u8::from(role_among_siblings(id) == Role::ApiMessage);
+    match entry(id)? {
+        Some((place, keys::BOTH)) => return Ok(Some((place, own_role))),
+        Some(found) => return Ok(Some(found)),
+        None => {}
+    }
+    let of_both = entry(sibling(id))?.filter(|(_, role)| *role == keys::BOTH);
+    Ok(of_both.map(|(place, _)| (place, own_role)))
+}
+
 /// The message of an id with its place.
 pub(super) fn message_by_id(
     tree: &sled::Tree,
     deletions: &Deletions,
     id: Uuid,
 ) -> Result<Option<(DatePlace, ChatMessage)>, StoreError> {
-    let value = tree.get(keys::message(&id)).map_err(StoreError::read)?;
-    let Some((turn, role)) = value.as_deref().and_then(keys::place_of_message_value) else {
-        return Ok(None);
-    };
+    let Some((turn, role)) = place_of_id(tree, id)? else { return Ok(None) };
     let message = message_of_turn(tree, deletions, turn, role)?;
     let message = message.filter(|message| message.id == id);
     Ok(message.map(|message| (DatePlace { time: message.created_date, turn, role }, message)))

@@ -122,7 +122,7 @@ impl Sweep {
         match rows::read_rest(tree, place, head) {
             Ok(record) => {
                 self.n_messages += record.halves.count();
-                changes.extend(rows::removed(&self.chatflow, place, &record.body));
+                changes.extend(rows::removed(&self.chatflow, place, &record));
                 changes.extend(answers::removed(tree, AnswerPlace::of(place, &record.body))?);
             }
             // What cannot be read is deleted all the same; its index entries

@@ -3,7 +3,7 @@
 //! A row that breaks one is read again before it counts: the change that
 //! removed its other end also removed it.
 
-use parlor_schemas::{Halves, SessionKey, Turn};
+use parlor_schemas::{Halves, SessionKey, Turn, sibling};
 
 use super::answer_keys;
 use super::answers;
@@ -181,8 +181,7 @@ impl Look<'_> {
         let mut wrong = Vec::new();
         let halves = record.halves;
         for (role, id, time) in rows::messages_of(&record.body, halves) {
-            let entry = self.tree.get(keys::message(&id)).map_err(StoreError::read)?;
-            if entry.as_deref() != Some(keys::message_value(place, role).as_slice()) {
+            if rows::place_of_id(self.tree, id)? != Some((place, role)) {
                 wrong.push(NO_ID);
             }
             let date = keys::date(&owner.chatflow, keys::DatePlace { time, turn: place, role });
@@ -248,12 +247,15 @@ impl Look<'_> {
     }
 
     fn message(&self, key: &[u8], value: &[u8]) -> Result<Option<bool>, StoreError> {
-        let (Some(id), Some((place, _))) =
+        let (Some(id), Some((place, role))) =
             (key_kinds::id_of_message(key), keys::place_of_message_value(value))
         else {
             return Ok(None);
         };
-        self.leads(place, |owner, turn| turn.messages(owner).iter().any(|message| message.id == id))
+        let is_meant = |found| found == id || (role == keys::BOTH && found == sibling(id));
+        self.leads(place, |owner, turn| {
+            turn.messages(owner).iter().any(|message| is_meant(message.id))
+        })
     }
 
     fn chat(&self, key: &[u8]) -> Result<Option<bool>, StoreError> {
@@ -326,7 +328,7 @@ fn label(kind: Option<KeyKind>) -> &'static str {
     match kind {
         Some(KeyKind::Owner) => "conversations",
         Some(KeyKind::Turn) => "turns",
-        Some(KeyKind::Message) => "messages",
+        Some(KeyKind::Date) => "messages",
         Some(KeyKind::Answer) => "rememberedAnswers",
         _ => "indexEntries",
     }

@@ -6,6 +6,7 @@ mod care;
 mod commit;
 mod deletions;
 mod history;
+mod ids;
 mod indexed;
 mod intake;
 mod opening;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use parlor_actors::ports::{Append, HistoryStore};
 use parlor_schemas::{
     ChatId, ChatMessage, ChatType, ChatflowId, Fault, MessageFilter, NewTurn, SessionId,
-    SessionKey, Timestamp, Turn, Usage,
+    SessionKey, Timestamp, Turn, Usage, message_ids,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -42,11 +43,15 @@ pub(super) fn key(chatflow: ChatflowId, session: &str) -> SessionKey {
 }
 
 /// A turn that tells its session and its number.
+/// Every other turn has ids as if it came from elsewhere.
 pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
     let at = 1_700_000_000_000 + i64::try_from(seq).unwrap() * 1_000;
+    let own = message_ids(Timestamp::from_millis(at));
+    let (question_id, answer_id) =
+        if seq % 2 == 0 { own } else { (Uuid::new_v4(), Uuid::new_v4()) };
     NewTurn {
-        question_id: Uuid::new_v4(),
-        answer_id: Uuid::new_v4(),
+        question_id,
+        answer_id,
         question: format!("{} asks {seq}", key.session),
         answer: format!("{} hears {seq}", key.session),
         asked_at: Timestamp::from_millis(at),

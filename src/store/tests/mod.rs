@@ -48,7 +48,7 @@ pub(super) fn turn(key: &SessionKey, seq: u64) -> NewTurn {
     let at = 1_700_000_000_000 + i64::try_from(seq).unwrap() * 1_000;
     let own = message_ids(Timestamp::from_millis(at));
     let (question_id, answer_id) =
-        if seq % 2 == 0 { own } else { (Uuid::new_v4(), Uuid::new_v4()) };
+        if seq.is_multiple_of(2) { own } else { (Uuid::new_v4(), Uuid::new_v4()) };
     NewTurn {
         question_id,
         answer_id,

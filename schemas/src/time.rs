@@ -21,31 +21,16 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// Reads a date as people and scripts write it: ISO 8601 with or without a
-    /// time and a zone (UTC where none is given), or `MM/DD/YYYY`. A zone whose
-    /// `+` became a blank in an unescaped URL is read as it was meant. A bare
-    /// number is no date: nobody can tell seconds, milliseconds and years apart.
+    /// Reads a date as people and programs write it: ISO 8601 with or without a
+    /// time and a zone (UTC where none is given), the forms in which JavaScript
+    /// prints its dates, and an American or English day with or without a time.
+    /// A zone whose `+` became a blank in an unescaped URL is read as it was
+    /// meant. A bare number is no date: nobody can tell seconds, milliseconds
+    /// and years apart.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let zoned = match text.rsplit_once(' ') {
-            Some((instant, zone)) if instant.contains('T') => format!("{instant}+{zone}"),
-            _ => text.to_owned(),
-        };
-        if let Ok(instant) = DateTime::parse_from_rfc3339(&zoned) {
-            return Some(Self(instant.timestamp_millis()));
-        }
-        let local = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
-        let at_midnight = ["%Y-%m-%d", "%m/%d/%Y"];
-        let instant = local
-            .iter()
-            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .or_else(|| {
-                let day = at_midnight
-                    .iter()
-                    .find_map(|format| NaiveDate::parse_from_str(text, format).ok())?;
-                day.and_hms_opt(0, 0, 0)
-            })?;
-        Some(Self(instant.and_utc().timestamp_millis()))
+        let instant = zoned(text).or_else(|| local(text)).or_else(|| day(text))?;
+        Some(Self(instant.timestamp_millis()))
     }
 
     /// Milliseconds since the epoch.
@@ -65,6 +50,46 @@ impl Timestamp {
         let date = chrono::NaiveDate::parse_from_str(text, "%d-%b-%y").ok()?;
         Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
+}
+
+/// A date with its zone.
+fn zoned(text: &str) -> Option<DateTime<Utc>> {
+    // JavaScript names the zone once more, in words.
+    let text = text.split_once(" (").map_or(text, |(instant, _)| instant);
+    let text = match text.rsplit_once(' ') {
+        Some((instant, zone)) if is_offset(zone) && instant.contains(['T', ':']) => {
+            format!("{instant}+{zone}")
+        }
+        _ => text.replace("GMT ", "GMT+"),
+    };
+    let iso = DateTime::parse_from_rfc3339(&text).or_else(|_| DateTime::parse_from_rfc2822(&text));
+    let formats = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%a %b %d %Y %H:%M:%S GMT%z"];
+    let other = || formats.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok());
+    iso.ok().or_else(other).map(|instant| instant.to_utc())
+}
+
+/// `02:00` or `0200`, what is left of `+02:00` when its sign is gone.
+fn is_offset(zone: &str) -> bool {
+    let n_digits = zone.bytes().filter(u8::is_ascii_digit).count();
+    n_digits == 4 && (zone.len() == 4 || (zone.len() == 5 && zone.as_bytes()[2] == b':'))
+}
+
+/// A date with a time and no zone.
+fn local(text: &str) -> Option<DateTime<Utc>> {
+    // What JavaScript writes before AM and PM is a narrow space.
+    let text = text.replace('\u{202f}', " ");
+    let days = ["%Y-%m-%dT", "%Y-%m-%d ", "%Y/%m/%d ", "%m/%d/%Y ", "%m/%d/%Y, "];
+    let times = ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p"];
+    let forms = days.iter().flat_map(|day| times.iter().map(move |time| format!("{day}{time}")));
+    let mut read = forms.filter_map(|form| NaiveDateTime::parse_from_str(&text, &form).ok());
+    Some(read.next()?.and_utc())
+}
+
+/// The first moment of a day.
+fn day(text: &str) -> Option<DateTime<Utc>> {
+    let forms = ["%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%B %d, %Y", "%d %B %Y", "%a %b %d %Y"];
+    let day = forms.iter().find_map(|form| NaiveDate::parse_from_str(text, form).ok())?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
 impl fmt::Display for Timestamp {
@@ -105,13 +130,43 @@ mod tests {
             ("2026-11-23T00:00:00.000Z", day),
             ("2026-11-23T02:00:00+02:00", day),
             ("2026-11-23T02:00:00 02:00", day),
+            ("2026-11-23 02:00:00 02:00", day),
+            ("2026-11-23 00:00", day),
+            ("2026-11-23T00:00Z", day),
+            ("2026-11-23T02:00:00+0200", day),
+            ("2026-11-23T02:00+02:00", day),
+            ("2026-11-23 02:00:00.000+02:00", day),
+            ("Mon, 23 Nov 2026 00:00:00 GMT", day),
+            ("Mon Nov 23 2026 02:00:00 GMT+0200 (Central European Standard Time)", day),
+            ("Mon Nov 23 2026 02:00:00 GMT 0200 (Central European Standard Time)", day),
+            ("Mon Nov 23 2026", day),
+            ("Thu Nov 26 2026", "2026-11-26T00:00:00.000Z"),
+            ("11/23/2026 00:00", day),
+            ("11/23/2026, 12:00:00 AM", day),
+            ("11/23/2026, 12:00:00\u{202f}AM", day),
+            ("2026/11/23", day),
+            ("2026/11/23 00:00:00", day),
+            ("Nov 23, 2026", day),
+            ("November 23, 2026", day),
+            ("23 Nov 2026", day),
+            ("1/2/2026", "2026-01-02T00:00:00.000Z"),
             ("2026-11-22T22:30:00.5-01:30", "2026-11-23T00:00:00.500Z"),
         ] {
             let read = Timestamp::parse(text).map(|instant| instant.to_string());
             assert_eq!(read.as_deref(), Some(expected), "{text}");
         }
-        for text in ["", "soon", "1795411531349", "2026", "2026-13-01", "23/11/2026", "2026-11-23x"]
-        {
+        for text in [
+            "",
+            "soon",
+            "1795411531349",
+            "2026",
+            "2026-13-01",
+            "23/11/2026",
+            "2026-11-23x",
+            "2026-11-23 2026",
+            "Tue Nov 23 2026",
+            "0000",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }

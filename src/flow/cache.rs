@@ -98,8 +98,10 @@ impl FlowCache {
         };
         let plan = file::parse_flow(&chatflow.flow_data)
             .map_err(|error| Fault::new(ErrorCode::InvalidFlow, error.to_string()))
-            .and_then(|flow| {
-                plan::compile(&flow, &bind).map(Arc::new).map_err(|error| (&error).into())
+            .and_then(|flow| plan::compile(&flow, &bind).map_err(|error| (&error).into()))
+            .map(|plan| {
+                let can_stream = plan.can_stream && !is_post_processed(&chatflow);
+                Arc::new(Plan { can_stream, ..plan })
             });
         let follow_up = FollowUp::of(&chatflow, &bind).map(Arc::new);
         let policy = OverridePolicy::of(&chatflow, self.overrides);
@@ -153,6 +155,13 @@ impl FlowCache {
         };
         Ok(listed.iter().map(|variable| (variable.name.clone(), value(variable))).collect())
     }
+}
+
+/// Whether code is to work on the whole answer, which is then never streamed
+/// (contract 2.4).
+fn is_post_processed(chatflow: &Chatflow) -> bool {
+    let settings = Chatflow::settings(chatflow.chatbot_config.as_deref());
+    settings["postProcessing"]["enabled"] == true
 }
 
 /// The fault for a chatflow that does not exist.

@@ -213,14 +213,22 @@ fn variables(value: &Value, policy: &OverridePolicy) -> Result<Map<String, Value
 }
 
 /// The value meant for this node: an object whose keys are node ids speaks to
-/// those nodes only.
+/// those nodes only, also where the flow has none of them (any more).
 fn value_for<'a>(node: &PlanNode, value: &'a Value, plan: &Plan) -> Option<&'a Value> {
     let Value::Object(map) = value else { return Some(value) };
     if let Some(own) = map.get(&node.id) {
         return Some(own);
     }
-    let names_others = map.keys().any(|key| plan.nodes.iter().any(|other| other.id == *key));
-    (!names_others).then_some(value)
+    let is_id = |key: &String| {
+        plan.nodes.iter().any(|other| other.id == *key) || is_like(key, node.spec.name)
+    };
+    (!map.keys().any(is_id)).then_some(value)
+}
+
+/// Whether this is the id of some node of this name: `chatOpenAI_1`.
+fn is_like(id: &str, name: &str) -> bool {
+    let number = id.strip_prefix(name).and_then(|rest| rest.strip_prefix('_'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 fn input(

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::file::{FileError, parse_flow};
 
-/// Keys of `chatbotConfig` that are the server's business: which pages may
-/// embed the chatflow, and code that runs on its answers.
-const OWN_KEYS: [&str; 3] = ["allowedOrigins", "allowedOriginsError", "postProcessing"];
+/// The key of `chatbotConfig` that is the server's business: code that runs on
+/// its answers.
+const POST_PROCESSING: &str = "postProcessing";
 
 /// Types of parameters whose values are secrets, code or files of the operator's.
 const CLOSED_TYPES: [&str; 5] = ["code", "credential", "password", "file", "folder"];
@@ -39,7 +39,7 @@ pub fn widget_settings(chatflow: &Chatflow) -> Map<String, Value> {
     let Value::Object(mut settings) = Chatflow::settings(chatflow.chatbot_config.as_deref()) else {
         return Map::new();
     };
-    settings.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
+    settings.shift_remove(POST_PROCESSING);
     settings
 }
 
@@ -65,8 +65,8 @@ pub fn public_row(mut chatflow: Chatflow) -> Result<Chatflow, FileError> {
 /// The text as it was saved, unless it holds code.
 fn without_code(column: &str) -> String {
     match serde_json::from_str(column) {
-        Ok(Value::Object(mut settings)) if settings.contains_key("postProcessing") => {
-            settings.shift_remove("postProcessing");
+        Ok(Value::Object(mut settings)) if settings.contains_key(POST_PROCESSING) => {
+            settings.shift_remove(POST_PROCESSING);
             Value::Object(settings).to_string()
         }
         Ok(Value::Object(_)) => column.to_owned(),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widget_reads_its_own_settings_only() {
+    fn the_widget_reads_its_settings_and_no_code() {
         let mut row = row(&json!({"nodes": []}));
         assert!(widget_settings(&row).is_empty());
         row.chatbot_config = Some(
@@ -156,6 +156,7 @@ mod tests {
                    "postProcessing": {}})
             .to_string(),
         );
-        assert_eq!(Value::Object(widget_settings(&row)), json!({"title": "t"}));
+        let shown = json!({"title": "t", "allowedOrigins": ["x"], "allowedOriginsError": "e"});
+        assert_eq!(Value::Object(widget_settings(&row)), shown);
     }
 }

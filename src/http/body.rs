@@ -62,7 +62,9 @@ pub fn uuids(values: &[Value]) -> Option<Vec<Uuid>> {
     values.iter().map(|id| Uuid::try_parse(id.as_str()?).ok()).collect()
 }
 
+/// Some clients, .NET's among them, put a byte order mark first.
 fn json(bytes: &[u8]) -> Result<Value, ApiError> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     serde_json::from_slice(bytes)
         .map_err(|error| ApiError::bad(format!("the body is no valid JSON: {error}")))
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::own_collections;
 use parlor_schemas::{Chatflow, ChatflowId, ErrorCode, Fault, Scope, Timestamp, shown};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
@@ -178,8 +178,23 @@ pub async fn create(
     if state.store.chatflows().get(id)?.is_some() {
         return Err(ApiError::new(ErrorCode::Conflict, format!("Chatflow {id} exists already")));
     }
+    let given: Vec<String> = fields.keys().cloned().collect();
     let flow = new_flow(&mut fields, id)?;
-    store(state, flow, Some(bindings)).await
+    store(state, flow.clone(), Some(bindings)).await?;
+    Ok(HttpResponse::Ok().json(as_made(&flow, given)))
+}
+
+/// A new row as Flowise answers it: what was given in the order of the request,
+/// then the columns that were not, then its id and dates (contract 0.3).
+fn as_made(flow: &Chatflow, given: Vec<String>) -> Value {
+    let Value::Object(mut row) = json!(flow) else { return Value::Null };
+    let first: Map<String, Value> =
+        given.into_iter().filter_map(|key| row.shift_remove_entry(&key)).collect();
+    for last in ["id", "createdDate", "updatedDate"] {
+        let moved = row.shift_remove_entry(last);
+        row.extend(moved);
+    }
+    Value::Object(first.into_iter().chain(row).collect())
 }
 
 /// A new chatflow of the fields of a body.
@@ -222,7 +237,8 @@ pub async fn update(
     }
     merge(&mut flow, &mut fields)?;
     flow.updated_date = Timestamp::now();
-    store(state, flow, bindings.transpose()?).await
+    store(state, flow.clone(), bindings.transpose()?).await?;
+    Ok(HttpResponse::Ok().json(flow))
 }
 
 /// Deletes a chatflow with its messages, their feedback, its leads, its upsert
@@ -268,17 +284,15 @@ async fn store(
     state: web::Data<AppState>,
     flow: Chatflow,
     bindings: Option<Bindings>,
-) -> Result<HttpResponse, ApiError> {
-    let stored = flow.clone();
+) -> Result<(), ApiError> {
     let write = move |store: &Store| {
         // Bindings first: a plan is compiled again when the chatflow changes.
         if let Some(bindings) = bindings {
-            store.chatflows().set_bindings(stored.id, &bindings)?;
+            store.chatflows().set_bindings(flow.id, &bindings)?;
         }
-        store.chatflows().put(&stored)
+        store.chatflows().put(&flow)
     };
-    state.write(write).await?;
-    Ok(HttpResponse::Ok().json(flow))
+    state.write(write).await
 }
 
 /// Takes the documented columns; anything else in the body is left alone.

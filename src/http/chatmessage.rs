@@ -64,6 +64,30 @@ pub async fn list(
     read(&id, reading, state).await
 }
 
+/// Answers a path that lacks the chatflow, in Flowise's words.
+///
+/// # Errors
+/// Always 412.
+#[utoipa::path(
+    get, path = "/api/v1/chatmessage", tag = "Messages",
+    responses((status = 412, description = "The path lacks the chatflow"))
+)]
+pub async fn list_without_id() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::no_id("chatMessageController.getAllChatMessages"))
+}
+
+/// The same for a deletion: nothing is deleted.
+///
+/// # Errors
+/// Always 412.
+#[utoipa::path(
+    delete, path = "/api/v1/chatmessage", tag = "Messages",
+    responses((status = 412, description = "The path lacks the chatflow"))
+)]
+pub async fn delete_without_id() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::no_id("chatMessageController.removeAllChatMessages"))
+}
+
 /// The same of the operator's own door: `chatType` is `INTERNAL`, whatever the
 /// query says of it.
 ///

@@ -39,16 +39,25 @@ pub struct CredentialChange {
     pub plain_data_obj: Option<Map<String, Value>>,
 }
 
-/// All credentials without their secrets.
+/// All credentials, or those of the kinds in the query, without their secrets.
 ///
 /// # Errors
 /// What the store says.
 #[utoipa::path(
     get, path = "/api/v1/credentials", tag = "Credentials",
+    params(("credentialName" = Option<String>, Query, description = "Only this kind; may be given several times")),
     responses((status = 200, description = "Credentials", body = Vec<CredentialInfo>))
 )]
-pub async fn list(state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(state.store.credentials().list()?))
+pub async fn list(
+    query: web::Query<Vec<(String, String)>>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let is_kind = |name: &str| matches!(name, "credentialName" | "credentialName[]");
+    let kinds: Vec<&str> =
+        query.iter().filter(|(name, _)| is_kind(name)).map(|(_, kind)| kind.as_str()).collect();
+    let mut listed = state.store.credentials().list()?;
+    listed.retain(|info| kinds.is_empty() || kinds.contains(&info.credential_name.as_str()));
+    Ok(HttpResponse::Ok().json(listed))
 }
 
 /// Stores a credential: `{name, credentialName, plainDataObj}`.

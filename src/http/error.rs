@@ -23,6 +23,12 @@ impl ApiError {
     pub fn bad(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::BadRequest, message)
     }
+
+    /// A path that lacks its id, in the words of Flowise's function (contract 0.3).
+    pub fn no_id(function: &str) -> Self {
+        let message = format!("Error: {function} - id not provided!");
+        Self::new(ErrorCode::PreconditionFailed, message)
+    }
 }
 
 impl From<Fault> for ApiError {

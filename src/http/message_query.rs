@@ -43,7 +43,7 @@ pub struct Reading {
 pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
     let mut reading = Reading { filter: Some(MessageFilter::default()), ..Reading::default() };
     for (name, value) in pairs {
-        match name.as_str() {
+        match plain(name) {
             "order" | "sort" => reading.order = order(value)?,
             "feedback" => reading.with_feedback = !value.is_empty(),
             "feedbackType" => reading.ratings.extend(ratings(value)?),
@@ -51,7 +51,7 @@ pub fn reading(pairs: &Pairs) -> Result<Reading, ApiError> {
             "page" => reading.page = Some(count(name, value)?),
             "cursor" => reading.cursor = Some(cursor(value)?),
             "sessionId" | "chatId" if value.is_empty() => reading.filter = None,
-            _ => {
+            name => {
                 let mut ignored = MessageFilter::default();
                 select(reading.filter.as_mut().unwrap_or(&mut ignored), name, value)?;
             }
@@ -82,19 +82,28 @@ pub struct Deletion {
 pub fn deletion(pairs: &Pairs) -> Result<Deletion, ApiError> {
     let mut deletion = Deletion::default();
     for (name, value) in pairs {
-        match name.as_str() {
+        match plain(name) {
             // Flowise clears memories outside only when it is told to; here
             // what is deleted is deleted.
             "hardDelete" | "isClearFromViewMessageDialog" => {}
-            _ if value.is_empty() => {
+            name if value.is_empty() => {
                 let name = shown(name, 40);
                 return Err(ApiError::bad(format!("{name} is empty; nothing was deleted")));
             }
             "feedbackType" => deletion.ratings.extend(ratings(value)?),
-            _ => select(&mut deletion.filter, name, value)?,
+            name => select(&mut deletion.filter, name, value)?,
         }
     }
     Ok(deletion)
+}
+
+/// The name of a list without what libraries of queries write behind it:
+/// `chatType[]`, `chatType[0]`.
+fn plain(name: &str) -> &str {
+    let Some((list, index)) = name.split_once('[') else { return name };
+    let is_list = matches!(list, "chatType" | "feedbackType");
+    let index = index.strip_suffix(']').unwrap_or("none");
+    if is_list && index.bytes().all(|byte| byte.is_ascii_digit()) { list } else { name }
 }
 
 /// Adds one selector to a filter. The same one twice must say the same, but

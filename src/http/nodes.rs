@@ -100,12 +100,17 @@ fn unknown(what: &str, name: &str) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("{what} {name} not found"))
 }
 
+/// A version as its author wrote it: 8.1, which is no number of 32 bits.
+fn version(spec: &NodeSpec) -> Option<f64> {
+    spec.version.to_string().parse().ok()
+}
+
 /// A node in Flowise's words, as far as Parlor knows it.
 fn shown(spec: &NodeSpec) -> Value {
     let mut node = json!({
         "label": label(spec.name),
         "name": spec.name,
-        "version": spec.version,
+        "version": version(spec),
         "type": capitalized(spec.name),
         "category": spec.category,
         "description": spec.about,

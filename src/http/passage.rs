@@ -1,13 +1,13 @@
 //! What every request passes on its way in and every answer on its way out:
-//! the request's id, the end of a connection whose request stays unread, and
-//! the farewell of a server that stops.
+//! the request's id, the end of a connection whose request stays unread, the
+//! charset of JSON, and the farewell of a server that stops.
 
 use std::fmt;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use uuid::Uuid;
@@ -17,6 +17,10 @@ use super::unread::Unread;
 
 /// Where the id stands, in requests and answers.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The type of JSON as Flowise writes it (contract 0.2). Some HTTP libraries read
+/// a body that names no charset as Latin-1.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// A longer id of a caller is replaced.
 const MAX_ID_BYTES: usize = 64;
@@ -76,6 +80,9 @@ pub async fn pass(
     let unread = Unread::watch(&mut request);
     let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
     response.headers_mut().insert(HEADER, id.0);
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
     let state = response.request().app_data::<web::Data<AppState>>();
     if state.is_some_and(|state| state.drain.is_draining()) {
         // The next request of this client finds another server.

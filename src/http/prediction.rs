@@ -125,6 +125,18 @@ pub async fn external(
     predict(request, id, payload, state, ChatType::External).await
 }
 
+/// Answers a path that lacks the chatflow, in Flowise's words.
+///
+/// # Errors
+/// Always 412.
+#[utoipa::path(
+    post, path = "/api/v1/prediction", tag = "Predictions",
+    responses((status = 412, description = "The path lacks the chatflow"))
+)]
+pub async fn without_id() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::no_id("predictionsController.createPrediction"))
+}
+
 /// Answers the operator's own question: no key of the chatflow is asked for.
 ///
 /// # Errors

@@ -45,6 +45,8 @@ pub const TABLE: &[Entry] = &[
     // First, because paths are tried in this order.
     route!("POST", "/api/v1/prediction/{id}", PREDICTION, prediction::external),
     route!("OPTIONS", "/api/v1/prediction/{id}", Policy::Public, misc::preflight),
+    route!("POST", "/api/v1/prediction", Policy::Public, prediction::without_id),
+    route!("OPTIONS", "/api/v1/prediction", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/vector/upsert/{id}", UPSERT, vector::external),
     route!("OPTIONS", "/api/v1/vector/upsert/{id}", Policy::Public, misc::preflight),
     // Before `vector/{id}`, which would match it.
@@ -98,6 +100,8 @@ pub const TABLE: &[Entry] = &[
     route!("POST", "/api/v1/attachments/{id}/{chatId}", Policy::FlowKey, attachments::create),
     route!("OPTIONS", "/api/v1/attachments/{id}/{chatId}", Policy::Public, misc::preflight),
     route!("POST", "/api/v1/chatmessage", OPERATOR, chatmessage_create::create),
+    route!("GET", "/api/v1/chatmessage", MESSAGES, chatmessage::list_without_id),
+    route!("DELETE", "/api/v1/chatmessage", MESSAGES, chatmessage::delete_without_id),
     route!("GET", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::list),
     route!("POST", "/api/v1/chatmessage/{id}", OPERATOR, chatmessage_create::create_in_flow),
     route!("DELETE", "/api/v1/chatmessage/{id}", MESSAGES, chatmessage::delete),
@@ -203,6 +207,8 @@ mod tests {
                 ("GET", "/metrics"),
                 ("POST", "/api/v1/prediction/{id}"),
                 ("OPTIONS", "/api/v1/prediction/{id}"),
+                ("POST", "/api/v1/prediction"),
+                ("OPTIONS", "/api/v1/prediction"),
                 ("POST", "/api/v1/vector/upsert/{id}"),
                 ("OPTIONS", "/api/v1/vector/upsert/{id}"),
                 ("POST", "/api/v1/vector/upsert"),

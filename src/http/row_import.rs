@@ -2,10 +2,14 @@
 //! is, with its id and dates. An addition to Flowise's routes: the others make
 //! ids of their own, and a flow names its credential by id.
 
+use std::fmt::Display;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use parlor_schemas::api_key::KeyDigest;
 use parlor_schemas::feedback::{Feedback, Lead};
-use parlor_schemas::{ApiKey, Chatflow, Credential, ErrorCode, Variable};
+use parlor_schemas::{ApiKey, ChatId, Chatflow, ChatflowId, Credential, ErrorCode, Variable};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,6 +19,7 @@ use super::feedback;
 use super::state::AppState;
 use crate::flow::file;
 use crate::store::Store;
+use crate::store::blobs::{BlobFolder, BlobName};
 
 /// What can be stored: `{"kind": ..., "row": ...}`.
 #[derive(Deserialize)]
@@ -30,6 +35,20 @@ enum Row {
     Feedback(Feedback),
     /// Of a chatflow that is stored.
     Lead(Lead),
+    /// Of a chatflow that is stored.
+    File(UploadedFile),
+}
+
+/// A file that was uploaded to a chat, or, without one, that the chatflow keeps
+/// for its loaders.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UploadedFile {
+    chatflowid: ChatflowId,
+    chat_id: Option<ChatId>,
+    name: String,
+    /// Its bytes in base64.
+    data: String,
 }
 
 /// Stores a row whose id is free: `{"outcome": "stored"}`, or `"exists"` where
@@ -56,6 +75,7 @@ pub async fn import(
     let is_new = match row {
         Row::Feedback(row) => put_feedback(&state.store, row).await?,
         Row::Lead(row) => put_lead(&state.store, row).await?,
+        Row::File(row) => state.write(move |store| Ok(put_file(store, &row))).await??,
         row => state.write(move |store| Ok(put(store, &row))).await??,
     };
     let outcome = if is_new { "stored" } else { "exists" };
@@ -85,7 +105,7 @@ fn check(row: &Row) -> Result<(), ApiError> {
             }
             Ok(())
         }
-        Row::Credential(_) | Row::Variable(_) | Row::Feedback(_) | Row::Lead(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -109,6 +129,27 @@ fn put(store: &Store, row: &Row) -> Result<bool, ApiError> {
         }
         _ => return Ok(false),
     }
+    Ok(true)
+}
+
+/// Stores a file; false where there is one of its name.
+fn put_file(store: &Store, row: &UploadedFile) -> Result<bool, ApiError> {
+    let bad = |field: &str, why: &dyn Display| ApiError::bad(format!("{field}: {why}"));
+    if store.chatflows().get(row.chatflowid)?.is_none() {
+        return Err(conflict("their chatflow is not here"));
+    }
+    let name = BlobName::of_upload(&row.name).map_err(|why| bad("name", &why))?;
+    let folder = match &row.chat_id {
+        None => BlobFolder::of_chatflow(row.chatflowid),
+        Some(chat) => {
+            BlobFolder::checked(row.chatflowid, chat).map_err(|why| bad("chatId", &why))?
+        }
+    };
+    if store.blobs().file(&folder, &name)?.is_some() {
+        return Ok(false);
+    }
+    let bytes = STANDARD.decode(&row.data).map_err(|why| bad("data", &why))?;
+    store.blobs().stage(&folder, &name, &bytes)?.keep()?;
     Ok(true)
 }
 

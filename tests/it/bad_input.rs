@@ -77,6 +77,14 @@ async fn a_body_that_is_no_json_object_is_a_bad_request() {
 }
 
 #[tokio::test]
+async fn a_body_that_begins_with_a_byte_order_mark_is_read() {
+    let stage = Stage::set().await;
+    let body = "\u{feff}{\"question\": \"hi\"}";
+    let reply = stage.send_text("application/json", body).await.expect(200).json();
+    assert_eq!(reply["question"], "hi");
+}
+
+#[tokio::test]
 async fn a_body_of_plain_text_or_none_at_all_is_refused() {
     let stage = Stage::set().await;
     for (content_type, body) in [("text/plain", "hi"), ("application/octet-stream", "\u{1}\u{2}")] {
@@ -144,6 +152,20 @@ async fn an_unknown_path_is_not_found_in_the_same_body() {
     let server = Parlor::start();
     server.operator().get("/api/v1/no-such-thing").await.expect_error(404);
     server.anyone().get("/api/v1/pingx").await.expect_error(404);
+}
+
+#[tokio::test]
+async fn a_path_that_lacks_its_chatflow_says_so() {
+    let server = Parlor::start();
+    let anyone = server.anyone().post("/api/v1/prediction", &json!({"question": "hi"})).await;
+    let message = anyone.expect_error(412);
+    assert_eq!(message, "Error: predictionsController.createPrediction - id not provided!");
+    let operator = server.operator();
+    let path = "/api/v1/chatmessage";
+    for reply in [operator.get(path).await, operator.delete(path).await] {
+        assert!(reply.expect_error(412).contains("id not provided"), "{reply:?}");
+    }
+    server.anyone().delete(path).await.expect(401);
 }
 
 #[tokio::test]

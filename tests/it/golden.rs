@@ -127,6 +127,24 @@ async fn a_flow_that_cannot_stream_answers_json_to_a_client_that_asked_for_a_str
     assert_eq!(reply.json()["isStreamValid"], false);
 }
 
+#[tokio::test]
+async fn an_answer_that_code_works_on_afterwards_is_not_streamed() {
+    let stage = Stage::set().await;
+    let flow = stage.flow("a-llmchain");
+    let path = format!("/api/v1/chatflows-streaming/{flow}");
+    for (is_enabled, streams) in [(true, false), (false, true)] {
+        let config = serde_json::json!({"postProcessing": {"enabled": is_enabled}});
+        let change = serde_json::json!({"chatbotConfig": config.to_string()});
+        let row = format!("/api/v1/chatflows/{flow}");
+        stage.server.operator().put(&row, &change).await.expect(200);
+        let told = stage.server.anyone().get(&path).await.expect(200).json();
+        assert_eq!(told["isStreaming"], streams);
+        let body = serde_json::json!({"question": "hi", "streaming": true});
+        let kind = stage.server.ask(flow, &body).await.expect(200).media_type().to_owned();
+        assert_eq!(kind == "text/event-stream", streams, "{kind}");
+    }
+}
+
 #[test]
 fn every_recorded_prediction_is_replayed_or_mended() {
     let known =

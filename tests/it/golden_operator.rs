@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::replay::{FLOWS, Stage, assert_same_answer};
 use crate::support::server::{PASSWORD, USERNAME};
+use crate::support::shape::differences;
 use crate::support::{Caller, Parlor, golden};
 
-/// The keys of a row; their order is no promise of the operator's routes.
+/// The keys of a row.
 fn keys(row: &Value) -> BTreeSet<&str> {
     row.as_object().expect("a row").keys().map(String::as_str).collect()
 }
@@ -68,7 +69,7 @@ async fn a_chatflow_is_stored_shown_changed_and_deleted() {
     let posted = golden::load("chatflows-post");
     let body: Value = serde_json::from_str(&posted.body).unwrap();
     let row = operator.post("/api/v1/chatflows", &body).await.expect(200).json();
-    assert_eq!(keys(&row), keys(&posted.response().json()));
+    assert_eq!(differences(&posted.response().json(), &row), Vec::<String>::new());
     let path = format!("/api/v1/chatflows/{}", row["id"].as_str().unwrap());
     let shown = operator.get(&path).await.expect(200).json();
     assert_eq!(keys(&shown), keys(&golden::load("chatflows-get").response().json()));
@@ -87,6 +88,37 @@ async fn chatflows_are_listed_by_their_type_as_recorded() {
     assert_same_answer(&exchange, &stage.send_as(stage.server.operator(), &exchange).await);
     let rows = stage.server.operator().get("/api/v1/chatflows").await.expect(200).json();
     assert_eq!(rows.as_array().unwrap().len(), FLOWS.len());
+}
+
+#[tokio::test]
+async fn credentials_are_listed_as_recorded_all_or_by_their_kind() {
+    let server = Parlor::start();
+    for (name, kind) in [("mock-openai", "openAIApi"), ("mock-localai", "localAIApi")] {
+        let body = json!({"name": name, "credentialName": kind, "plainDataObj": {"key": "hush"}});
+        server.operator().post("/api/v1/credentials", &body).await.expect(200);
+    }
+    let exchange = golden::load("credentials-list");
+    let recorded = exchange.response().json();
+    let recorded: BTreeSet<_> = recorded.as_array().unwrap().iter().map(named).collect();
+    let listed = server.operator().get(&exchange.path).await.expect(200).json();
+    assert_eq!(listed.as_array().unwrap().iter().map(named).collect::<BTreeSet<_>>(), recorded);
+    for (query, expected) in [
+        ("credentialName=openAIApi", vec!["mock-openai"]),
+        ("credentialName=openAIApi&credentialName=localAIApi", vec!["mock-localai", "mock-openai"]),
+        ("credentialName=redisCacheApi", vec![]),
+    ] {
+        let path = format!("{}?{query}", exchange.path);
+        let rows = server.operator().get(&path).await.expect(200).json();
+        let rows = rows.as_array().unwrap().clone();
+        let names: BTreeSet<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+}
+
+/// The keys of a credential in their order, its name and kind.
+fn named(row: &Value) -> (Vec<String>, String, String) {
+    let keys = row.as_object().expect("a row").keys().cloned().collect();
+    (keys, row["name"].to_string(), row["credentialName"].to_string())
 }
 
 #[tokio::test]

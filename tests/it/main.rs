@@ -56,6 +56,7 @@ mod message_goldens;
 mod metrics;
 mod migrate;
 mod migrate_odd;
+mod migrate_uploads;
 mod multipart;
 mod openapi;
 mod order;

@@ -138,6 +138,8 @@ async fn what_cannot_be_read_is_refused_by_its_name() {
         ("startDate=soon", "startDate"),
         ("endDate=1795411531349", "endDate"),
         ("chatType=BOTH", "chatType"),
+        ("chatType[x]=EXTERNAL", "chatType[x]"),
+        ("sessionId[]=s", "sessionId[]"),
         ("messageId=7", "messageId"),
         ("order=up", "order"),
         ("limit=0", "limit"),
@@ -156,7 +158,10 @@ async fn doors_are_given_alone_repeated_or_as_a_json_array() {
     let office = Office::open().await;
     let all = office.rows("").await;
     let array = "chatType=%5B%22INTERNAL%22%2C%22EXTERNAL%22%5D";
-    for query in ["chatType=EXTERNAL", "chatType=INTERNAL&chatType=EXTERNAL", array] {
+    let brackets = "chatType[]=INTERNAL&chatType[]=EXTERNAL";
+    let numbered = "chatType%5B0%5D=EXTERNAL";
+    let twice = "chatType=INTERNAL&chatType=EXTERNAL";
+    for query in ["chatType=EXTERNAL", twice, array, brackets, numbered] {
         assert_eq!(office.rows(query).await, all, "{query}");
     }
 }

@@ -61,6 +61,20 @@ async fn a_message_goes_behind_its_session_and_the_model_hears_it() {
 }
 
 #[tokio::test]
+async fn columns_that_come_as_json_text_are_shown_as_what_they_say() {
+    let desk = Desk::open().await;
+    let mut posted = desk.message("apiMessage", "Page 3.");
+    posted["sourceDocuments"] = json!("[{\"pageContent\": \"x\", \"metadata\": {}}]");
+    posted["usedTools"] = json!([{"tool": "calculator"}]);
+    posted["followUpPrompts"] = json!("[\"And page 4?\"]");
+    let stored = desk.server.operator().post("/api/v1/chatmessage", &posted).await.expect(200);
+    let stored = stored.json();
+    assert_eq!(stored["sourceDocuments"], json!([{"pageContent": "x", "metadata": {}}]));
+    assert_eq!(stored["usedTools"], posted["usedTools"]);
+    assert_eq!(stored["followUpPrompts"], posted["followUpPrompts"], "which stays text");
+}
+
+#[tokio::test]
 async fn an_id_that_is_there_is_a_conflict_and_changes_nothing() {
     let desk = Desk::open().await;
     let caller = desk.server.operator();

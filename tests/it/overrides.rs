@@ -64,6 +64,9 @@ async fn an_override_can_name_its_node() {
     let flow = stage.install(None).await;
     let asked = stage.asked(&flow, json!({"temperature": {"chatOpenAI_0": "0.25"}})).await;
     assert_eq!(asked.body["temperature"], 0.25);
+    let saved = stage.asked(&flow, json!({})).await.body;
+    let elsewhere = json!({"temperature": {"chatOpenAI_7": 0.25}});
+    assert_eq!(stage.asked(&flow, elsewhere).await.body, saved, "no node of this flow is meant");
 }
 
 #[tokio::test]

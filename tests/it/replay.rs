@@ -141,7 +141,7 @@ pub fn assert_same_answer(exchange: &Golden, reply: &Reply) {
     let name = &exchange.name;
     let recorded = exchange.response();
     assert_eq!(reply.status, recorded.status, "{name}: {reply:?}");
-    assert_eq!(reply.media_type(), recorded.media_type(), "{name}: {reply:?}");
+    assert_eq!(reply.header("content-type"), recorded.header("content-type"), "{name}: {reply:?}");
     if recorded.media_type() == "text/event-stream" {
         assert_same_stream(exchange, reply);
     } else if recorded.media_type() != "application/json" {
@@ -155,9 +155,7 @@ pub fn assert_same_answer(exchange: &Golden, reply: &Reply) {
 fn assert_same_stream(exchange: &Golden, reply: &Reply) {
     let name = &exchange.name;
     for header in ["cache-control", "x-accel-buffering"] {
-        let recorded = exchange.response().headers.iter().find(|(own, _)| own == header);
-        let recorded = recorded.map(|(_, value)| value.as_str());
-        assert_eq!(reply.header(header), recorded, "{name}: {header}");
+        assert_eq!(reply.header(header), exchange.response().header(header), "{name}: {header}");
     }
     let recorded = sse::parse(&exchange.response().body).expect("a recorded stream");
     let ours = reply.events();

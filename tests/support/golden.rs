@@ -112,9 +112,14 @@ impl Recorded {
         serde_json::from_str(&self.body).expect("a recorded JSON body")
     }
 
+    /// A header by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(own, _)| own == name);
+        header.map(|(_, value)| value.as_str())
+    }
+
     /// The media type without its parameters.
     pub fn media_type(&self) -> &str {
-        let header = self.headers.iter().find(|(name, _)| name == "content-type");
-        header.map_or("", |(_, value)| value.split(';').next().unwrap_or("").trim())
+        self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim()
     }
 }

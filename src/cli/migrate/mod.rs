@@ -5,7 +5,7 @@
 //! # Layout
 //! - `source`: what belongs to an installation; `database`, `export`: its
 //!   tables, from SQLite or from an instance export; `secret`: its encryption
-//! - `rows`, `messages`, `pairing`: its rows as those of Parlor
+//! - `rows`, `messages`, `pairing`, `uploads`: its rows and files as those of Parlor
 //! - `sink`, `report`: where they go and what became of them
 #![allow(clippy::print_stdout, reason = "the command line speaks on standard output")]
 
@@ -19,6 +19,7 @@ mod rows;
 mod secret;
 mod sink;
 mod source;
+mod uploads;
 
 use std::path::PathBuf;
 

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::database::{Record, text};
 use super::report::{Kind, Report};
-use super::sink::{Outcome, Sink};
+use super::sink::Sink;
 use super::source::{Locked, Source};
-use super::{messages, rows};
+use super::{messages, rows, uploads};
 use crate::flow::{file, plan};
 
 /// Tables that Parlor has no place for, and why.
@@ -55,6 +55,10 @@ impl<'a> Mover<'a> {
         let (database, notes) = (&self.source.database, &mut self.report.notes);
         let history = messages::run(database, &self.sink, &self.flows, notes).await?;
         self.report.kinds.push(history);
+        if let Some(storage) = &self.source.storage {
+            let files = uploads::run(storage, &self.sink, &self.flows).await?;
+            self.report.kinds.push(files);
+        }
         self.of_chats("feedback", "chat_message_feedback", rows::feedback).await?;
         self.of_chats("leads", "lead", rows::lead).await?;
         for (kind, table, why) in WITHOUT_PLACE {
@@ -216,15 +220,7 @@ impl<'a> Mover<'a> {
             kind.leave(1, "their id is no UUID");
             return Ok(false);
         }
-        match self.sink.row(name, row).await? {
-            Outcome::Taken => kind.taken += 1,
-            Outcome::Existing => kind.existing += 1,
-            Outcome::Refused(why) => {
-                kind.leave(1, why);
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.sink.row(name, row).await?.count(kind))
     }
 
     /// Counts the rows of a table that stays behind.
@@ -239,7 +235,7 @@ impl<'a> Mover<'a> {
 
     /// What holds for the installation as a whole.
     fn notes(&mut self) -> anyhow::Result<()> {
-        let Source { database, is_export, has_uploads, secret_is_own, .. } = self.source;
+        let Source { database, is_export, secret_is_own, .. } = self.source;
         self.report.changed_meanwhile = !database.is_unchanged();
         let facts = [
             (*is_export, AN_EXPORT),
@@ -247,7 +243,6 @@ impl<'a> Mover<'a> {
             (*secret_is_own, OWN_SECRET),
             (database.count("user")? > 0, USERS),
             (database.n_workspaces()? > 1, WORKSPACES),
-            (*has_uploads, UPLOADS),
             (self.report.changed_meanwhile, CHANGED),
             (self.report.dry_run, DRY_RUN),
         ];
@@ -266,7 +261,6 @@ const OWN_SECRET: &str = "FLOWISE_SECRETKEY_OVERWRITE is set: a server that runs
 const USERS: &str = "The accounts of Flowise 3 do not come: operators sign in with \
     FLOWISE_USERNAME and FLOWISE_PASSWORD or with an API key.";
 const WORKSPACES: &str = "There are no workspaces here: what was in several is together now.";
-const UPLOADS: &str = "Files that were uploaded to chats lie in the folder storage and stay there.";
 const CHANGED: &str = "The database was written to while it was read. Stop Flowise and run this \
     again: nothing will be doubled.";
 const DRY_RUN: &str = "Nothing was changed, and what is here already was not looked at.";

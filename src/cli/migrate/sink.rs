@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::report::Kind;
 use crate::cli::client::Client;
 
 /// Takes rows.
@@ -22,6 +23,21 @@ pub(super) enum Outcome {
     Existing,
     /// The server says why it cannot be.
     Refused(String),
+}
+
+impl Outcome {
+    /// Counts the row; whether it is here now.
+    pub fn count(self, kind: &mut Kind) -> bool {
+        match self {
+            Self::Taken => kind.taken += 1,
+            Self::Existing => kind.existing += 1,
+            Self::Refused(why) => {
+                kind.leave(1, why);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// What became of some messages.

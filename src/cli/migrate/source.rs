@@ -22,8 +22,8 @@ pub(super) struct Source {
     pub api_json: Vec<Record>,
     /// Whether the file itself was an export, which carries no secrets.
     pub is_export: bool,
-    /// Whether uploaded files lie beside the database.
-    pub has_uploads: bool,
+    /// Where uploaded files lie; an export has none.
+    pub storage: Option<PathBuf>,
     /// Whether the environment gives the key, which a server takes for its own too.
     pub secret_is_own: bool,
     passphrase: Option<String>,
@@ -55,14 +55,13 @@ impl Source {
         let database = if is_export { export::open(&file) } else { Database::open(&file) };
         let database = database.with_context(|| format!("cannot read {}", file.display()))?;
         let beside = |name: &str| -> Option<PathBuf> { Some(file.parent()?.join(name)) };
-        let (mut api_json, mut has_uploads) = (Vec::new(), false);
+        let (mut api_json, mut storage) = (Vec::new(), None);
         if !is_export {
             api_json = beside("api.json").map_or(Ok(Vec::new()), |path| keys(&path))?;
-            let uploads = beside("storage").and_then(|path| std::fs::read_dir(path).ok());
-            has_uploads = uploads.is_some_and(|mut entries| entries.next().is_some());
+            storage = beside("storage");
         }
         let secret_is_own = secret.is_none() && overwrite().is_some();
-        Ok(Self { database, api_json, is_export, has_uploads, secret_is_own, passphrase })
+        Ok(Self { database, api_json, is_export, storage, secret_is_own, passphrase })
     }
 
     /// The fields of an encrypted credential.

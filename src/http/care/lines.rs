@@ -144,6 +144,15 @@ fn unreadable(error: &serde_json::Error) -> String {
     error.split(" at line ").next().unwrap_or_default().chars().take(200).collect()
 }
 
+/// A column as the Message API shows it: clients of Flowise write it as the JSON
+/// text that its database keeps.
+fn parsed(column: Value) -> Value {
+    match &column {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(column),
+        _ => column,
+    }
+}
+
 impl Incoming {
     /// A turn in which only this message says something.
     fn into_turn(self) -> NewTurn {
@@ -156,7 +165,8 @@ impl Incoming {
             ("artifacts", self.artifacts),
             ("action", self.action),
         ];
-        let columns = columns.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
+        let columns = columns.into_iter();
+        let columns = columns.filter_map(|(name, value)| Some((name.into(), parsed(value?))));
         let answer_columns: Map<String, Value> =
             if is_question { Map::new() } else { columns.collect() };
         let (own, other) = (self.id, Uuid::new_v4());
@@ -174,7 +184,7 @@ impl Incoming {
             chat_type: self.chat_type,
             memory_type: self.memory_type.unwrap_or_default(),
             lead_email: self.lead_email.filter(|_| is_question),
-            file_uploads: self.file_uploads.filter(|_| is_question),
+            file_uploads: self.file_uploads.filter(|_| is_question).map(parsed),
             answer_columns,
             usage: self.usage,
             memory_state: self.memory_state,

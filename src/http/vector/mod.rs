@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use parlor_nodes::vector_stores::UpsertOptions;
-use parlor_schemas::{ChatflowId, ErrorCode, Fault, PredictionRequest, Repetition};
+use parlor_schemas::{ChatflowId, Fault, PredictionRequest, Repetition};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -147,8 +147,7 @@ pub async fn internal(
     responses((status = 412, description = "The path lacks the chatflow"))
 )]
 pub async fn without_id() -> Result<HttpResponse, ApiError> {
-    let message = "Error: vectorsController.upsertVector - id not provided!";
-    Err(ApiError::new(ErrorCode::PreconditionFailed, message))
+    Err(ApiError::no_id("vectorsController.upsertVector"))
 }
 
 /// What a request brings.

@@ -1,4 +1,5 @@
 use clap::Parser;
+use parlor_schemas::ErrorCode;
 use serde_json::json;
 
 use super::*;

@@ -138,6 +138,18 @@ async fn a_loader_without_a_file_says_so_only_when_it_loads() {
 }
 
 #[tokio::test]
+async fn a_pdf_that_was_cut_off_is_damaged_and_never_half_a_text() {
+    for tenths in 1..10 {
+        let cut = &BAKERY[..BAKERY.len() * tenths / 10];
+        let given = files([("bakery.pdf", cut)]);
+        let loaded = try_load(&pdf_file::SPEC, [("pdfFile", given)]).await.unwrap();
+
+        assert!(loaded.documents.is_empty(), "{tenths} tenths are read");
+        assert!(loaded.failures[0].problem.contains("damaged"), "{:?}", loaded.failures);
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_a_browser_printed_gives_its_words_and_its_place() {
     let documents = load(&pdf_file::SPEC, [("pdfFile", files([("bakery.pdf", BAKERY)]))]).await;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use lopdf::content::Content;
 use lopdf::{Dictionary, Document, LoadOptions, Object, ObjectId, Stream};
+use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::pdf_font::{Fonts, fonts_of};
@@ -44,12 +45,23 @@ pub fn pdf(bytes: &[u8]) -> Result<Pdf, ExtractError> {
 }
 
 fn open(bytes: &[u8]) -> Result<Document, ExtractError> {
+    if !has_its_end(bytes) {
+        return Err(ExtractError::Damaged);
+    }
     let options = LoadOptions::with_max_decompressed_size(MAX_STREAM_BYTES);
     let document = Document::load_mem_with_options(bytes, options).map_err(error)?;
     if document.is_encrypted() && document.encryption_state.is_none() {
         return Err(ExtractError::Locked);
     }
     Ok(document)
+}
+
+/// A file that was cut off can be read up to there, with pages or letters
+/// missing, which nobody would notice: what stands behind its last object says
+/// where its table of objects begins.
+fn has_its_end(bytes: &[u8]) -> bool {
+    let behind = memmem::rfind(bytes, b"endobj").map_or(bytes, |at| &bytes[at..]);
+    memmem::find(behind, b"startxref").is_some()
 }
 
 fn pages(document: &Document) -> Result<Vec<String>, ExtractError> {

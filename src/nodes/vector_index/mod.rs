@@ -5,6 +5,7 @@
 //! alive ([`crate::ctx::Services::shelf`]).
 
 mod bits;
+mod codes;
 mod filter;
 mod graph;
 mod scan;

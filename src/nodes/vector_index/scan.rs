@@ -1,4 +1,5 @@
-//! The exact search: every row against the question, the best kept.
+//! The exact search: every row against the question, the best kept. Rows whose
+//! coarse copy says that they cannot be among the best are not read in full.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -7,6 +8,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::bits::Bits;
+use super::codes::Question;
 use super::segment::Segment;
 use super::snapshot::Place;
 
@@ -120,15 +122,16 @@ impl Stretch<'_> {
         !self.dead.contains(row) && self.mask.is_none_or(|mask| mask.contains(row))
     }
 
-    /// Shows every row to `best`; `question` is of length 1.
-    pub(super) fn search(&self, question: &[f32], best: &mut Best) {
+    /// Shows to `best` every row that may be of them; `question` is of length 1
+    /// and the same as `coarse`.
+    pub(super) fn search(&self, question: &[f32], coarse: &Question, best: &mut Best) {
         let n = question.len();
-        let units = &self.segment.units()[self.rows.start * n..self.rows.end * n];
-        for (row, unit) in self.rows.clone().zip(units.chunks_exact(n)) {
-            if !self.is_open(row) {
+        let (units, codes) = (self.segment.units(), self.segment.codes());
+        for row in self.rows.clone() {
+            if !self.is_open(row) || !best.may_take(codes.at_most(coarse, row)) {
                 continue;
             }
-            let score = f64::from(dot(question, unit));
+            let score = f64::from(dot(question, &units[row * n..(row + 1) * n]));
             if best.may_take(score) {
                 let place = Place { segment: self.at, row };
                 best.take(Candidate { score, id: self.segment.id(row), place });

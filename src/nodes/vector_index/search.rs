@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::codes::Question;
 use super::filter::Filter;
 use super::scan::{Best, Candidate, Stretch, dot, extend_unit};
 use super::snapshot::{Live, Place, Snapshot};
@@ -28,6 +29,7 @@ const MIN_NUMBERS_TO_SPLIT: usize = if cfg!(test) { 1 } else { 4_000_000 };
 #[derive(Debug, Clone)]
 pub struct Search {
     unit: Vec<f32>,
+    coarse: Question,
     text: String,
     k: usize,
     filter: Option<Filter>,
@@ -50,6 +52,7 @@ impl Search {
         let mut unit = Vec::with_capacity(query.vector.len());
         extend_unit(&mut unit, query.vector);
         Ok(Self {
+            coarse: Question::of(&unit),
             unit,
             text: query.text.to_owned(),
             k: query.k.max(1),
@@ -168,7 +171,8 @@ impl<'a> View<'a> {
     }
 
     fn scan(&self, stretches: &[Stretch<'_>], best: &mut Best) {
-        stretches.iter().for_each(|stretch| stretch.search(&self.search.unit, best));
+        let Search { unit, coarse, .. } = self.search;
+        stretches.iter().for_each(|stretch| stretch.search(unit, coarse, best));
     }
 
     /// False where the graph does not know enough rows that may be found.

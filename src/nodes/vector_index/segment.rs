@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::bits::Bits;
+use super::codes::Codes;
 use super::filter::Filter;
 use super::graph::{Graph, Units};
 use super::scan;
@@ -49,6 +50,7 @@ pub trait RowReader: Send + Sync {
 pub struct SegmentParts {
     ids: Vec<Uuid>,
     units: Vec<f32>,
+    codes: Codes,
     metadata: String,
     metadata_ends: Vec<usize>,
     chats: HashMap<String, Vec<u32>>,
@@ -72,6 +74,7 @@ impl SegmentParts {
         Self {
             ids: Vec::with_capacity(n_rows),
             units: Vec::with_capacity(n_rows.saturating_mul(n_dimensions)),
+            codes: Codes::with_capacity(n_rows, n_dimensions),
             metadata_ends: Vec::with_capacity(n_rows),
             ..Self::default()
         }
@@ -85,7 +88,9 @@ impl SegmentParts {
             self.n_of_a_chat += 1;
         }
         self.ids.push(row.id);
+        let first = self.units.len();
         scan::extend_unit(&mut self.units, row.vector);
+        self.codes.push(&self.units[first..]);
         self.metadata.push_str(row.metadata);
         self.metadata_ends.push(self.metadata.len());
     }
@@ -122,6 +127,7 @@ impl Segment {
     pub fn new(mut parts: SegmentParts, reader: Box<dyn RowReader>) -> Self {
         parts.ids.shrink_to_fit();
         parts.units.shrink_to_fit();
+        parts.codes.shrink_to_fit();
         parts.metadata.shrink_to_fit();
         let mut by_id: Vec<u32> = (0..parts.ids.len() as u32).collect();
         // Stable: of one id put twice the later row comes later.
@@ -139,7 +145,7 @@ impl Segment {
     /// About the memory that its rows take, without what searches add.
     pub fn n_bytes(&self) -> usize {
         const PER_ROW: usize = size_of::<Uuid>() + size_of::<usize>() + size_of::<u32>();
-        let numbers = self.parts.units.len() * size_of::<f32>();
+        let numbers = self.parts.units.len() * size_of::<f32>() + self.parts.codes.n_bytes();
         numbers + self.parts.metadata.len() + self.n_rows() * PER_ROW
     }
 
@@ -168,6 +174,11 @@ impl Segment {
     /// All vectors one after the other, of length 1.
     pub(super) fn units(&self) -> &[f32] {
         &self.parts.units
+    }
+
+    /// How near each row can be at most.
+    pub(super) fn codes(&self) -> &Codes {
+        &self.parts.codes
     }
 
     fn all_units(&self) -> Units<'_> {

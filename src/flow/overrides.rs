@@ -219,7 +219,14 @@ fn value_for<'a>(node: &PlanNode, value: &'a Value, plan: &Plan) -> Option<&'a V
     if let Some(own) = map.get(&node.id) {
         return Some(own);
     }
-    let names_others = map.keys().any(|key| plan.nodes.iter().any(|other| other.id == *key));
+    // Nodes that this plan does without are others, too: what fills one vector
+    // store knows none of the next one's loaders.
+    let is_like = |key: &str| {
+        let number = key.strip_prefix(node.spec.name).and_then(|rest| rest.strip_prefix('_'));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let names_others =
+        map.keys().any(|key| is_like(key) || plan.nodes.iter().any(|other| other.id == *key));
     (!names_others).then_some(value)
 }
 

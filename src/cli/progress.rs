@@ -18,9 +18,10 @@ pub(super) fn bytes(doing: &'static str, total: Option<u64>) -> ProgressBar {
     drawn(template, total).with_message(doing)
 }
 
-/// A bar of the chunks of an upsert.
+/// A bar of the chunks of an upsert, whose number is not known at first. It takes
+/// what the words leave of a line: a longer one is two, and flickers.
 pub(super) fn chunks() -> ProgressBar {
-    drawn("{prefix}{msg} {bar:30} {pos} of {len} written, {eta} left", Some(0))
+    drawn("{prefix}{msg} {wide_bar} {pos} of {len} written, {eta} left", None)
 }
 
 fn drawn(template: &str, total: Option<u64>) -> ProgressBar {

@@ -192,7 +192,9 @@ fn mime(name: &str) -> &'static str {
 fn show(bar: &ProgressBar, data: &Value) {
     let count = |name: &str| data[name].as_u64().unwrap_or(0);
     bar.set_message(format!("{} files, {} chunks embedded", count("files"), count("embedded")));
-    bar.set_length(count("chunks"));
+    if count("chunks") > 0 {
+        bar.set_length(count("chunks"));
+    }
     bar.set_position(count("written") + count("skipped"));
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::client::{Target, with_client};
 
@@ -36,7 +37,7 @@ pub(super) struct DeleteArgs {
 struct Which {
     /// Chunks by id
     #[arg(long = "chunk", value_name = "ID", num_args = 1..)]
-    chunks: Vec<String>,
+    chunks: Vec<Uuid>,
     /// Chunks by their metadata: JSON in the store's own language
     #[arg(long, value_name = "JSON")]
     filter: Option<String>,

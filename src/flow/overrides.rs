@@ -213,7 +213,8 @@ fn variables(value: &Value, policy: &OverridePolicy) -> Result<Map<String, Value
 }
 
 /// The value meant for this node: an object whose keys are node ids speaks to
-/// those nodes only, also where the flow has none of them (any more).
+/// those nodes only, also where this plan does without them: what fills one vector
+/// store knows none of the next one's loaders.
 fn value_for<'a>(node: &PlanNode, value: &'a Value, plan: &Plan) -> Option<&'a Value> {
     let Value::Object(map) = value else { return Some(value) };
     if let Some(own) = map.get(&node.id) {

@@ -81,6 +81,7 @@ mod templates_parsers;
 mod tidy;
 mod uploads;
 mod uploads_paths;
+mod upsert_crash;
 mod upsert_ends;
 mod upsert_goldens;
 mod upserts;

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::replay::assert_same_answer;
-use crate::support::scripted::Received;
+use crate::support::scripted::{Received, words};
 use crate::support::scripted_wire::embeddings;
 use crate::support::shape::differences;
 use crate::support::{
@@ -168,6 +168,22 @@ async fn files_and_fields_of_a_form_are_upserted_as_recorded() {
     let stage = Stage::of("j-upsert").await;
     let exchange = golden::load("j-upsert-json-override");
     assert_same_answer(&exchange, &stage.send(&exchange).await);
+}
+
+#[tokio::test]
+async fn a_file_of_a_form_answers_questions_where_the_flow_itself_holds_none() {
+    let empty = |flow: Flow| flow.with_input("textFile_0", "txtFile", json!(""));
+    let stage = Stage::with("j-upsert", empty).await;
+    let message = stage.upsert(json!({})).await.expect_error(422);
+    assert!(message.contains("txtFile holds no file"), "{message}");
+    assert_eq!(stage.form(&[], ("up1.txt", NOTE)).await.expect(200).json()["numAdded"], 1);
+    stage.model.answer(|request| match request.path.ends_with("/embeddings") {
+        true => vectors(request),
+        false => Answer::Say(words("GALLEON.")),
+    });
+    let body = json!({"question": "What is the secret word?"});
+    let answer = stage.server.ask(&stage.flow, &body).await.expect(200).json();
+    assert_eq!(answer["sourceDocuments"][0]["pageContent"], NOTE, "{answer}");
 }
 
 #[tokio::test]

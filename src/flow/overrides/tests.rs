@@ -64,6 +64,14 @@ fn files_come_as_data_uris_and_never_by_the_name_of_a_stored_one() {
 }
 
 #[test]
+fn what_names_a_loader_of_another_vector_store_is_not_for_this_one() {
+    let open = policy(None);
+    assert!(given(json!({"textFile_7": FILE}), &open).unwrap().is_empty());
+    assert_eq!(given(json!({"textFile_7": FILE, "t_0": FILE}), &open).unwrap().len(), 1);
+    assert!(given(json!({"textFile_x": FILE}), &open).is_err());
+}
+
+#[test]
 fn files_of_a_form_need_overrides_that_are_on_and_others_an_entry() {
     let entry = |name: &str| json!({"Text": [{"name": name, "enabled": true}]});
     for (config, as_text, as_form) in [

@@ -190,7 +190,7 @@ async fn bind(
         files,
         chat_id: chat_id.clone(),
         question: asked.question.unwrap_or_default(),
-        options: UpsertOptions { keep_going: wish.is_lenient },
+        options: UpsertOptions { keep_going: wish.is_lenient, ..UpsertOptions::default() },
     };
     // Before the work that it stands for: compiling large files is some.
     let permit = state.upserts.handle().admit()?;

@@ -13,7 +13,7 @@ use crate::error::NodeError;
 use crate::extract::{ExtractError, MAX_FILE_BYTES};
 use crate::files::{self, InputFile};
 use crate::inputs::{InputValue, Inputs};
-use crate::retrieval::{Budget, Document, DocumentLoader, LoadFailure, Loaded, Origin};
+use crate::retrieval::{Budget, Document, DocumentLoader, LoadFailure, Loaded, Origin, Supply};
 use crate::workers;
 
 /// Characters of a file's name that are shown and kept.
@@ -172,6 +172,16 @@ impl Files {
 }
 
 impl DocumentLoader for Files {
+    fn supply(&self) -> Supply {
+        let brought = |given: &Given| matches!(given, Given::Files(files) if !files.is_empty());
+        let saved = |given: &Given| matches!(given, Given::Text(..));
+        match &self.given {
+            given if given.iter().any(brought) => Supply::Request,
+            given if given.iter().any(saved) => Supply::Own,
+            _ => Supply::Nowhere,
+        }
+    }
+
     fn load<'a>(&'a self, ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
         async move {
             let (files, failures) = self.parsed(ctx).await?;

@@ -12,7 +12,7 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::Instance;
-use crate::retrieval::{Document, DocumentLoader, Loaded, Origin};
+use crate::retrieval::{Document, DocumentLoader, Loaded, Origin, Supply};
 use crate::spec::{Kind, Param};
 use crate::workers;
 
@@ -97,6 +97,10 @@ impl<S: DocumentLoader> DocumentLoader for Finished<S> {
 
     fn origin(&self) -> Option<&Origin> {
         Some(&self.finish.origin)
+    }
+
+    fn supply(&self) -> Supply {
+        self.source.supply()
     }
 }
 

@@ -62,6 +62,23 @@ pub trait DocumentLoader: Send + Sync {
     fn origin(&self) -> Option<&Origin> {
         None
     }
+
+    /// Where its files come from. An upsert asks, so that a request needs files
+    /// for one of several loaders only.
+    fn supply(&self) -> Supply {
+        Supply::Own
+    }
+}
+
+/// Where the files of a loader come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supply {
+    /// From the chatflow, or it reads something else.
+    Own,
+    /// From the request.
+    Request,
+    /// There are none.
+    Nowhere,
 }
 
 /// What a loader brought.

@@ -15,7 +15,9 @@ use serde_json::Value;
 pub(crate) use index::{FakeIndex, IndexFaults};
 pub(crate) use ledger::{FakeLedger, FakeRecords, RecordFaults};
 
-use super::{Document, DocumentLoader, Embeddings, LoadFailure, Loaded, Origin, UpsertLedger};
+use super::{
+    Document, DocumentLoader, Embeddings, LoadFailure, Loaded, Origin, Supply, UpsertLedger,
+};
 use crate::ctx::{Services, TurnCtx};
 use crate::error::NodeError;
 
@@ -100,6 +102,7 @@ pub(crate) struct FakeLoader {
     origin: Option<Origin>,
     loaded: Mutex<Loaded>,
     n_loads: AtomicUsize,
+    supply: Mutex<Supply>,
 }
 
 impl FakeLoader {
@@ -119,7 +122,14 @@ impl FakeLoader {
     }
 
     fn of(origin: Option<Origin>) -> Arc<Self> {
-        Arc::new(Self { origin, loaded: Mutex::default(), n_loads: AtomicUsize::new(0) })
+        let (loaded, n_loads) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Self { origin, loaded, n_loads, supply: Mutex::new(Supply::Own) })
+    }
+
+    /// Where its files come from, from now on.
+    pub(crate) fn supplied(self: Arc<Self>, supply: Supply) -> Arc<Self> {
+        *self.supply.lock().unwrap() = supply;
+        self
     }
 
     /// From now on it brings these texts, from a source named `source`.
@@ -155,7 +165,14 @@ impl FakeLoader {
 impl DocumentLoader for FakeLoader {
     fn load<'a>(&'a self, _ctx: &'a TurnCtx) -> BoxFuture<'a, Result<Loaded, NodeError>> {
         self.n_loads.fetch_add(1, Ordering::Relaxed);
+        if self.supply() == Supply::Nowhere {
+            return ready(Err(NodeError::BadRequest("it holds no file".to_owned()))).boxed();
+        }
         ready(Ok(self.loaded.lock().unwrap().clone())).boxed()
+    }
+
+    fn supply(&self) -> Supply {
+        *self.supply.lock().unwrap()
     }
 
     fn origin(&self) -> Option<&Origin> {

@@ -12,7 +12,7 @@ pub(crate) mod fakes;
 
 pub(crate) use budget::Budget;
 pub use documents::{
-    Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, TextSplitter,
+    Document, DocumentLoader, LoadFailure, Loaded, Origin, Retriever, Supply, TextSplitter,
 };
 pub use records::{Cleanup, LedgerEntry, RecordManager, RecordPolicy, UpsertLedger};
 pub(crate) use vectors::check_vectors;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::upsert::Book;
 use super::{UpsertOptions, VectorStore};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
@@ -44,7 +45,10 @@ impl VectorStore {
             if self.is_passing() {
                 return self.pass(ctx).await.map(|passing| Some(Arc::new(passing)));
             }
-            self.upsert(UpsertOptions::default(), &(), ctx).await.map(|_| None)
+            // Whoever sent the files to the upsert API has left the loaders empty.
+            let may_lack = Book::open(self, ctx)?.knows_of_requests().await?;
+            let options = UpsertOptions { may_lack, ..UpsertOptions::default() };
+            self.upsert(options, &(), ctx).await.map(|_| None)
         }
         .boxed()
     }

@@ -34,6 +34,9 @@ use crate::error::NodeError;
 pub struct UpsertOptions {
     /// Files that cannot be read are reported, and the rest goes on.
     pub keep_going: bool,
+    /// Loaders without a file bring nothing; otherwise they say so, unless the
+    /// request brings files for others.
+    pub may_lack: bool,
 }
 
 /// How far an upsert is.

@@ -75,6 +75,13 @@ impl Book {
         self.ledger.entries(&self.identity).await
     }
 
+    /// Whether it knows chunks that requests of this chatflow brought.
+    pub(in crate::vector_stores) async fn knows_of_requests(&self) -> Result<bool, NodeError> {
+        let is_theirs =
+            |entry: &LedgerEntry| matches!(entry.origin, Origin::Request(_)) && self.is_own(entry);
+        Ok(self.entries().await?.iter().any(|entry| is_theirs(entry) && !entry.chunks.is_empty()))
+    }
+
     /// Takes out what a crashed upsert left behind; how many chunks there were.
     pub(in crate::vector_stores) async fn recover(
         &self,

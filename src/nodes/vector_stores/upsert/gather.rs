@@ -2,6 +2,7 @@
 //! and which chunks belong to which origin.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use parlor_schemas::ChatId;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use super::progress::Progress;
 use super::{UpsertOptions, ids};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
-use crate::retrieval::{Document, LoadFailure, Loaded, Origin};
+use crate::retrieval::{Document, DocumentLoader, LoadFailure, Loaded, Origin, Supply};
 use crate::vector_stores::VectorStore;
 use crate::workers;
 
@@ -55,11 +56,16 @@ impl Gathered {
         ctx: &TurnCtx,
     ) -> Result<Self, NodeError> {
         let mut gathered = Self::default();
+        let may_lack = options.may_lack || brings_files(&store.loaders);
         for loader in &store.loaders {
-            let loaded = tokio::select! {
-                biased;
-                () = ctx.cancel.cancelled() => return Err(NodeError::Cancelled),
-                loaded = loader.load(ctx) => loaded?,
+            let loaded = if may_lack && loader.supply() == Supply::Nowhere {
+                Loaded::default()
+            } else {
+                tokio::select! {
+                    biased;
+                    () = ctx.cancel.cancelled() => return Err(NodeError::Cancelled),
+                    loaded = loader.load(ctx) => loaded?,
+                }
             };
             let loaded = if options.keep_going { loaded } else { whole(loaded)? };
             progress.note(|counts| counts.files += loaded.n_files);
@@ -111,6 +117,11 @@ impl Gathered {
     pub(super) fn brings(&self, id: &Uuid) -> bool {
         self.seen.contains(id)
     }
+}
+
+/// Whether a request brings files: it need not bring some for every loader.
+fn brings_files(loaders: &[Arc<dyn DocumentLoader>]) -> bool {
+    loaders.iter().any(|loader| loader.supply() == Supply::Request)
 }
 
 /// What was loaded, if all of it could be read.

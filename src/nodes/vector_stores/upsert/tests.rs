@@ -210,7 +210,7 @@ async fn a_file_that_cannot_be_read_is_an_error_or_is_reported_and_deletes_nothi
     assert_eq!(error.to_string(), "b.txt is damaged");
     assert_eq!(bench.index.texts(), ["old"]);
 
-    let options = UpsertOptions { keep_going: true };
+    let options = UpsertOptions { keep_going: true, ..UpsertOptions::default() };
     let report = bench.store.upsert(options, &(), &bench.ctx).await.unwrap();
     assert_eq!(report.failures.len(), 1);
     assert_eq!(bench.index.texts(), ["new", "old"], "what is missing may be in the bad file");

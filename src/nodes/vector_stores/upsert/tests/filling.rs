@@ -4,6 +4,7 @@ use futures::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::{Bench, flow_with, store};
+use crate::retrieval::Supply;
 use crate::retrieval::fakes::{FakeIndex, FakeLoader, fault};
 use crate::vector_stores::SearchKind;
 
@@ -152,4 +153,24 @@ async fn what_a_request_brings_is_found_by_it_alone_and_kept_by_nobody() {
 
     assert_eq!(bench.embeddings.take_calls(), 1, "once for the request");
     assert!(bench.index.ids().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_needs_files_for_one_of_the_loaders_and_they_are_found_by_later_questions() {
+    let empty = FakeLoader::of_chatflow("empty_0").supplied(Supply::Nowhere);
+    let mut bench = Bench::on(FakeIndex::atomic(), &[&empty]);
+    bench.store.fills_itself = true;
+    let error = bench.store.hits("one", Some(1), &bench.ctx).await.unwrap_err();
+    assert_eq!(error.to_string(), "it holds no file");
+
+    let brought = FakeLoader::of_request("a.txt").supplied(Supply::Request);
+    brought.bring("a.txt", &["one"]);
+    let own = bench.store.loaders.clone();
+    bench.store.loaders.push(brought);
+    assert_eq!(bench.upsert().await.num_added, 1);
+    bench.store.loaders = own;
+
+    assert_eq!(found(&bench, "one").await, ["one"]);
+    let error = bench.try_upsert().await.unwrap_err();
+    assert_eq!(error.to_string(), "it holds no file", "an upsert needs something to write");
 }

@@ -83,7 +83,7 @@ async fn a_file_that_cannot_be_read_stops_every_cleanup() {
     own.bring("a.txt", &["new"]);
     own.fail("b.txt");
 
-    let options = super::UpsertOptions { keep_going: true };
+    let options = super::UpsertOptions { keep_going: true, ..Default::default() };
     let report = bench.store.upsert(options, &(), &bench.ctx).await.unwrap();
 
     assert_eq!(counts(&report), [1, 0, 0, 0]);

@@ -41,9 +41,12 @@ impl Chatflows {
         self.flows.contains(id.as_bytes())
     }
 
-    /// All chatflows in order of their ids.
+    /// All chatflows, the oldest first.
     pub fn list(&self) -> Result<Vec<Chatflow>, StoreError> {
-        Ok(self.flows.list()?.into_iter().map(|(_, flow)| flow).collect())
+        let mut flows: Vec<Chatflow> =
+            self.flows.list()?.into_iter().map(|(_, flow)| flow).collect();
+        flows.sort_by_key(|flow| (flow.created_date, flow.id));
+        Ok(flows)
     }
 
     /// Stores a chatflow over what had its id.

@@ -87,7 +87,9 @@ async fn chatflows_are_listed_by_their_type_as_recorded() {
     let exchange = golden::load("chatflows-list-key");
     assert_same_answer(&exchange, &stage.send_as(stage.server.operator(), &exchange).await);
     let rows = stage.server.operator().get("/api/v1/chatflows").await.expect(200).json();
-    assert_eq!(rows.as_array().unwrap().len(), FLOWS.len());
+    let made: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["createdDate"]).collect();
+    assert_eq!(made.len(), FLOWS.len());
+    assert!(made.is_sorted_by_key(|date| date.as_str()), "the oldest comes first: {made:?}");
 }
 
 #[tokio::test]

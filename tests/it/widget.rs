@@ -93,7 +93,7 @@ async fn the_widget_shows_a_whole_answer_of_a_chatflow_that_does_not_stream() {
     let steps = json!([{"do": "open"}, {"do": "ask", "text": "socks"}]);
     let visit = Visit::pay(&server, &flow, "whole", steps).await;
     assert_eq!(visit.texts("bot")[1..], [ANSWER]);
-    let whole = (200, "application/json".to_owned());
+    let whole = (200, "application/json; charset=utf-8".to_owned());
     assert_eq!(visit.calls("POST", &format!("/api/v1/prediction/{flow}")), [whole]);
 }
 

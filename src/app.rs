@@ -60,8 +60,7 @@ impl Application {
     /// What the store says: a second server on the folder, a damaged store, a
     /// wrong key.
     pub async fn build(data_dir: &Path, args: &ServeArgs) -> anyhow::Result<Self> {
-        // The reply is an error only when a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let options = StoreOptions {
             durability: args.durability.into(),
             secret: args.secret_key.clone(),
@@ -223,6 +222,12 @@ impl Application {
         let store = self.state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// Chooses who encrypts, for all HTTP clients; the first call counts.
+pub(crate) fn install_tls() {
+    // The reply is an error only when a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn on_every_answer(frames: Option<&HeaderValue>) -> DefaultHeaders {

@@ -11,7 +11,8 @@
 //! - [`metrics`]: what is counted while the server works
 //! - [`running_keys`]: which `Idempotency-Key`s run at this moment
 //! - [`drain`]: who is still in a server that is about to leave; [`stop`]: how it leaves
-//! - [`services`]: what the server lends to nodes; [`telemetry`]: logs
+//! - [`services`]: what the server lends to nodes; [`telemetry`]: logs and traces;
+//!   [`spans`]: what traces tell of requests and turns
 
 pub mod app;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod retention;
 pub mod running_keys;
 pub mod services;
+pub mod spans;
 pub mod stop;
 pub mod store;
 pub mod telemetry;

@@ -17,6 +17,11 @@ impl TraceId {
         Self(Uuid::new_v4().as_u128())
     }
 
+    /// The id of these bytes; `None` where all are zero.
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        Some(u128::from_be_bytes(bytes)).filter(|id| *id != 0).map(Self)
+    }
+
     /// The id of a `traceparent` header, `00-<32 hex>-<16 hex>-<2 hex>`;
     /// `None` for anything that the recommendation calls invalid.
     pub fn from_traceparent(header: &str) -> Option<Self> {

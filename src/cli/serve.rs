@@ -21,7 +21,7 @@ pub(super) const EXAMPLE_MARK: &str = "example.installed";
 
 /// Runs a server until a signal stops it.
 pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8> {
-    telemetry::init();
+    let traces = telemetry::init()?;
     let address = (args.host.as_str(), args.port);
     let listener = TcpListener::bind(address).with_context(|| {
         format!(
@@ -46,7 +46,9 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     }
     std::io::stdout().flush()?;
     drop(state);
-    stop::run_until_stopped(application, server, signals, args.patience()).await
+    let code = stop::run_until_stopped(application, server, signals, args.patience()).await;
+    traces.flush().await;
+    code
 }
 
 /// Installs the example at the first start only: who deleted it does not want it back.

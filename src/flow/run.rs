@@ -16,6 +16,7 @@ use parlor_schemas::{
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::build::Builder;
 use super::follow_up::FollowUp;
@@ -25,6 +26,7 @@ use super::speech::{self, Speech};
 use super::transcript::StoredTranscript;
 use super::uploads::{self, TurnUploads};
 use crate::running_keys::RunningKey;
+use crate::spans;
 use crate::store::History;
 
 /// A request bound to a plan, ready for its session's actor.
@@ -57,6 +59,8 @@ pub struct BoundTurn {
     pub stores: bool,
     /// When the request arrived.
     pub asked_at: Timestamp,
+    /// The span of the request, to which the turn's belongs.
+    pub span: Span,
     /// The request's id in logs and traces.
     pub trace_id: TraceId,
     /// The request's `Idempotency-Key`, held until its turn is over.
@@ -81,44 +85,50 @@ impl TurnRunner for BoundTurn {
     }
 
     fn run(
-        mut self: Box<Self>,
+        self: Box<Self>,
         tail: SessionTail,
         cancel: CancellationToken,
     ) -> LocalBoxFuture<'static, Result<TurnOutcome, Fault>> {
-        async move {
-            let sees_images = uploads::sees_images(&self.plan);
-            let received = self.uploads.receive(self.key.chatflow, &self.chat_id, sees_images);
-            let mut received = received.await?;
-            let mut ctx = self.context(tail, cancel);
-            ctx.sees_images = sees_images;
-            ctx.uploads = std::mem::take(&mut received.images).into();
-            if let Some(speech) = &self.speech
-                && let Some(words) = speech::words(speech, &received.clips, &ctx).await?
-            {
-                self.question = words;
-            }
-            ctx.question = self.uploads.in_front_of(&self.question).into();
-            let stream = ctx.events.is_open();
-            let output = self.run_plan(&ctx, stream).await?;
-            let prompts = match &self.follow_up {
-                Some(follow_up) => follow_up.suggest(&output.stored_answer(), &ctx).await,
-                None => None,
-            };
-            // What is not kept is gone with `received`.
-            if self.stores {
-                received.keep().await?;
-            }
-            let mut outcome = self.outcome(output, prompts, &ctx, stream)?;
-            if let Some(record) = &mut outcome.record {
-                record.file_uploads = received.row;
-            }
-            Ok(outcome)
-        }
-        .boxed_local()
+        let span = spans::turn(&self.span, &self.key);
+        spans::within(span, self.answer(tail, cancel)).boxed_local()
     }
 }
 
 impl BoundTurn {
+    async fn answer(
+        mut self: Box<Self>,
+        tail: SessionTail,
+        cancel: CancellationToken,
+    ) -> Result<TurnOutcome, Fault> {
+        let sees_images = uploads::sees_images(&self.plan);
+        let received = self.uploads.receive(self.key.chatflow, &self.chat_id, sees_images);
+        let mut received = received.await?;
+        let mut ctx = self.context(tail, cancel);
+        ctx.sees_images = sees_images;
+        ctx.uploads = std::mem::take(&mut received.images).into();
+        if let Some(speech) = &self.speech
+            && let Some(words) = speech::words(speech, &received.clips, &ctx).await?
+        {
+            self.question = words;
+        }
+        ctx.question = self.uploads.in_front_of(&self.question).into();
+        let stream = ctx.events.is_open();
+        let output = self.run_plan(&ctx, stream).await?;
+        let prompts = match &self.follow_up {
+            Some(follow_up) => follow_up.suggest(&output.stored_answer(), &ctx).await,
+            None => None,
+        };
+        // What is not kept is gone with `received`.
+        if self.stores {
+            received.keep().await?;
+        }
+        let mut outcome = self.outcome(output, prompts, &ctx, stream)?;
+        if let Some(record) = &mut outcome.record {
+            record.file_uploads = received.row;
+        }
+        Ok(outcome)
+    }
+
     fn context(&self, tail: SessionTail, cancel: CancellationToken) -> TurnCtx {
         let transcript =
             StoredTranscript { tail, key: self.key.clone(), store: self.store.clone() };

@@ -15,6 +15,7 @@ use super::targets::Target;
 use super::uploads::FormFile;
 use super::upsert_record::{Given, flow_data};
 use super::upsert_work::{BuiltStore, StoreUpsert};
+use crate::spans;
 
 /// What a request says to an upsert.
 pub struct UpsertRequest {
@@ -106,7 +107,12 @@ impl Bound {
                 flow_data,
                 node_id: target.id,
                 store: built.identity(),
-                runner: Box::new(StoreUpsert { built, options, left_out }),
+                runner: Box::new(StoreUpsert {
+                    span: spans::upsert(flow.chatflow.id),
+                    built,
+                    options,
+                    left_out,
+                }),
             });
         }
         Ok(ready)

@@ -13,6 +13,9 @@ use parlor_nodes::vector_stores::{
 use parlor_schemas::{Fault, UnreadFile, UpsertProgress, UpsertReply};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::spans;
 
 /// A vector store as a request sees it.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct BuiltStore {
 
 /// Fills a store.
 pub(super) struct StoreUpsert {
+    /// What traces tell of it.
+    pub(super) span: Span,
     pub(super) built: BuiltStore,
     pub(super) options: UpsertOptions,
     /// Files that no loader takes, where the caller allowed that.
@@ -47,14 +52,15 @@ impl UpsertRunner for StoreUpsert {
         progress: Progress,
         cancel: CancellationToken,
     ) -> LocalBoxFuture<'static, Result<UpsertReply, Fault>> {
-        async move {
+        let span = self.span.clone();
+        let filling = async move {
             let (store, ctx) = self.built.for_run(cancel);
             let report = store.upsert(self.options, &Watch(progress), &ctx).await?;
             let mut reply = reply(report);
             reply.failures.extend(self.left_out);
             Ok(reply)
-        }
-        .boxed_local()
+        };
+        spans::within(span, filling).boxed_local()
     }
 }
 

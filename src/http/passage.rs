@@ -1,5 +1,5 @@
 //! What every request passes on its way in and every answer on its way out:
-//! the request's id, the end of a connection whose request stays unread, the
+//! the request's id and span, the end of a connection whose request stays unread, the
 //! charset of JSON, and the farewell of a server that stops.
 
 use std::fmt;
@@ -10,10 +10,12 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::state::AppState;
 use super::unread::Unread;
+use crate::spans;
 
 /// Where the id stands, in requests and answers.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,7 +80,10 @@ pub async fn pass(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = RequestId::of(request.headers());
     let unread = Unread::watch(&mut request);
-    let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
+    let span = spans::request(&request);
+    let mut response =
+        CURRENT.scope(id.clone(), next.call(request)).instrument(span.clone()).await?;
+    spans::answered(&span, response.status());
     response.headers_mut().insert(HEADER, id.0);
     if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
         response.headers_mut().insert(CONTENT_TYPE, JSON);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::FutureExt;
 use parlor_nodes::EventSink;
+use parlor_nodes::spans;
 use parlor_nodes::speech::is_transcribed;
 use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
@@ -32,6 +33,7 @@ use crate::flow::plan::Plan;
 use crate::flow::run::BoundTurn;
 use crate::flow::uploads::{FormFile, TurnUploads};
 use crate::running_keys::RunningKey;
+use crate::telemetry;
 
 /// Events that may wait for a slow reader before the model has to.
 const EVENT_BUFFER: usize = 64;
@@ -265,8 +267,12 @@ struct Arrival {
     api_key: Option<Arc<str>>,
 }
 
-/// The caller's trace, where it takes part in one, else a new one.
+/// The trace that is collected, else the caller's, where it takes part in one,
+/// else a new one.
 fn trace_id(request: &HttpRequest) -> TraceId {
+    if let Some(collected) = telemetry::trace_id() {
+        return collected;
+    }
     let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     header.and_then(TraceId::from_traceparent).unwrap_or_else(TraceId::random)
 }
@@ -302,6 +308,7 @@ fn bind(
         follow_up: flow.follow_up.clone(),
         stores: flow.stores,
         asked_at: arrival.asked_at,
+        span: spans::current(),
         trace_id: arrival.trace_id,
         repetition: arrival.repetition,
         api_key: arrival.api_key,

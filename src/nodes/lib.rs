@@ -12,6 +12,7 @@
 //! - [`model`]: the chat model's request and reply
 //! - [`template`]: prompt templates; [`rich_text`]: author's text and data apart
 //! - [`wire`]: one client per provider protocol
+//! - [`spans`]: what traces tell of calls
 //! - [`egress`]: the guard of addresses that others can steer
 //! - [`retrieval`]: documents, vectors and what works on them, as traits
 //! - [`vector_index`]: the embedded index, in memory; `bm25`: ranks by words
@@ -45,6 +46,7 @@ pub mod registry;
 pub mod retrieval;
 pub mod retrievers;
 pub mod rich_text;
+pub mod spans;
 pub mod spec;
 pub mod speech;
 pub mod template;

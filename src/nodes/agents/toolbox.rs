@@ -15,6 +15,7 @@ use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::{Tool, ToolOutput};
 use crate::model::ToolDefinition;
+use crate::spans;
 use crate::upstream;
 
 /// Calls of one step that run at the same time.
@@ -100,7 +101,8 @@ impl Toolbox {
             return Ok(failed(definition, Value::Object(Map::new()), problem));
         }
         let run = trace.start(&definition.name, &arguments).await?;
-        match tool.call(arguments, ctx).await {
+        let span = spans::tool(&definition.name);
+        match spans::within(span, tool.call(arguments, ctx)).await {
             Ok(output) => {
                 run.end(&output.text).await?;
                 Ok(done(definition, shown, output, tool.returns_direct()))

@@ -9,6 +9,7 @@ use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::instance::{ChatModel, Instance, ModelProfile};
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans;
 use crate::wire::ChatClient;
 
 /// A chat model that is a client and a few facts about it.
@@ -47,7 +48,11 @@ impl<C: ChatClient> ChatModel for ProviderModel<C> {
         stream: bool,
     ) -> BoxFuture<'a, Result<ChatReply, NodeError>> {
         async move {
-            let reply = self.client.call(&request, ctx, stream && self.streams).await?;
+            let asks_to_stream = stream && self.streams;
+            let span = spans::chat(self.client.asked(), asks_to_stream);
+            let asking = self.client.call(&request, ctx, asks_to_stream);
+            let reply = spans::within(span.clone(), asking).await?;
+            spans::answered(&span, &reply);
             // The provider was not asked to stream, but the client was promised the text.
             if stream && !self.streams {
                 ctx.events.token(&reply.text).await?;

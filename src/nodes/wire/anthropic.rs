@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans::Asked;
 use crate::wire::http::Call;
 use crate::wire::openai::secret_header;
 use crate::wire::{DEFAULT_TIMEOUT, Endpoint};
@@ -42,6 +43,11 @@ pub(crate) struct Settings {
 }
 
 impl Anthropic {
+    /// Which model it asks, for traces.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { provider: self.endpoint.provider, model: &self.settings.model }
+    }
+
     /// Asks the model; with `stream`, its text goes to the client as it arrives.
     ///
     /// # Errors

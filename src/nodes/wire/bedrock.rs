@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans::Asked;
 use crate::wire::http::Call;
 use crate::wire::openai::secret_header;
 use crate::wire::sigv4::{Scope, Signer, Unsigned};
@@ -56,6 +57,11 @@ pub(crate) enum Auth {
 }
 
 impl Bedrock {
+    /// Which model it asks, for traces.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { provider: "bedrock", model: &self.settings.model }
+    }
+
     /// Asks the model; with `stream`, its text goes to the client as it arrives.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans::Asked;
 use crate::wire::http::Call;
 use crate::wire::openai::secret_header;
 use crate::wire::{DEFAULT_TIMEOUT, Endpoint, uri};
@@ -54,6 +55,11 @@ pub(crate) struct Safety {
 }
 
 impl Gemini {
+    /// Which model it asks, for traces.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { provider: self.endpoint.provider, model: &self.settings.model }
+    }
+
     /// Asks the model; with `stream`, its text goes to the client as it arrives.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub(crate) use refusal::complaint;
 
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
+use crate::spans;
 use watch::Watch;
 
 const MAX_RETRIES: u32 = 2;
@@ -149,6 +150,7 @@ impl<'a> Call<'a> {
     ) -> Result<(Response, Watch<'a>), Failure> {
         let (client, request) = request.build_split();
         let request = request.map_err(|_| self.broken("has no valid address"))?;
+        spans::asks(request.url());
         let mut watch = Watch::begin(self, request.url())?;
         if n_retries == 0 {
             self.budget.deposit();

@@ -44,9 +44,13 @@ use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::inputs::Inputs;
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans::Asked;
 
 /// A client of one provider's protocol.
 pub(crate) trait ChatClient: Send + Sync {
+    /// Which model it asks, for traces.
+    fn asked(&self) -> Asked<'_>;
+
     /// Asks the model once; with `stream`, its words go to the turn's events.
     fn call<'a>(
         &'a self,
@@ -59,6 +63,10 @@ pub(crate) trait ChatClient: Send + Sync {
 macro_rules! chat_client {
     ($($client:ty),*) => {$(
         impl ChatClient for $client {
+            fn asked(&self) -> Asked<'_> {
+                <$client>::asked(self)
+            }
+
             fn call<'a>(
                 &'a self,
                 request: &'a ChatRequest,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest, ModelMessage, Part, Speaker, ToolChoice};
+use crate::spans::Asked;
 use crate::wire::DEFAULT_TIMEOUT;
 use crate::wire::http::Call;
 
@@ -99,6 +100,11 @@ struct Function<'a> {
 }
 
 impl Ollama {
+    /// Which model it asks, for traces.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { provider: "ollama", model: &self.model }
+    }
+
     /// Asks the model; with `stream`, its text goes to the client as it arrives.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub(crate) use models::reasons;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::model::{ChatReply, ChatRequest};
+use crate::spans::Asked;
 use crate::wire::Endpoint;
 use crate::wire::http::Call;
 
@@ -67,6 +68,11 @@ pub(crate) struct Settings {
 }
 
 impl OpenAi {
+    /// Which model it asks, for traces.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { provider: self.endpoint.provider, model: &self.settings.model }
+    }
+
     /// Asks the model; with `stream`, its text goes to the client as it arrives.
     ///
     /// # Errors

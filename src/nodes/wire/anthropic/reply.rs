@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason};
+use crate::spans;
 use crate::wire::calls::{CallFragments, Fragment};
 use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
@@ -19,6 +20,8 @@ use crate::wire::sse::SseEvents;
 struct Whole<'a> {
     #[serde(borrow)]
     content: Vec<Block<'a>>,
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
     stop_reason: Option<Stop>,
     usage: Option<Tokens>,
 }
@@ -52,7 +55,8 @@ struct Event<'a> {
     kind: EventKind,
     #[serde(default)]
     index: usize,
-    message: Option<Start>,
+    #[serde(borrow)]
+    message: Option<Start<'a>>,
     #[serde(borrow)]
     content_block: Option<Block<'a>>,
     #[serde(borrow)]
@@ -70,7 +74,9 @@ enum EventKind {
 }
 
 #[derive(Deserialize)]
-struct Start {
+struct Start<'a> {
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
     usage: Option<Tokens>,
 }
 
@@ -111,6 +117,7 @@ pub(in crate::wire) async fn read_whole(
     let call = reply.call;
     let body = reply.whole().await?;
     let whole: Whole<'_> = serde_json::from_slice(&body).map_err(|_| no_json(&call))?;
+    spans::answered_by(whole.model.as_deref());
     let mut answer = Answer { stop: whole.stop_reason, ..Answer::default() };
     answer.count(whole.usage);
     for (index, block) in whole.content.iter().enumerate() {
@@ -187,7 +194,10 @@ struct Answer {
 
 impl Answer {
     async fn event(&mut self, event: &Event<'_>, call: &Call<'_>) -> Result<(), NodeError> {
-        self.count(event.message.as_ref().and_then(|start| start.usage));
+        if let Some(start) = &event.message {
+            spans::answered_by(start.model.as_deref());
+            self.count(start.usage);
+        }
         self.count(event.usage);
         if let Some(block) = &event.content_block {
             let start = self.text.len();

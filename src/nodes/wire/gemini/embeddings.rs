@@ -10,6 +10,7 @@ use super::{PROVIDER, headers};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::Embeddings;
+use crate::spans::{self, Asked};
 use crate::wire::http::Call;
 use crate::wire::vectors::{self, Vectors};
 use crate::wire::{DEFAULT_TIMEOUT, Endpoint, uri};
@@ -90,6 +91,17 @@ impl GeminiEmbeddings {
     }
 
     async fn ask<T: Vectors>(
+        &self,
+        method: &str,
+        body: Vec<u8>,
+        n_texts: usize,
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Vec<f32>>, NodeError> {
+        let asked = Asked { provider: self.endpoint.provider, model: &self.model };
+        spans::within(spans::embeddings(asked), self.send::<T>(method, body, n_texts, ctx)).await
+    }
+
+    async fn send<T: Vectors>(
         &self,
         method: &str,
         body: Vec<u8>,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::call_id::CallId;
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::spans;
 use crate::wire::calls::MAX_CALLS;
 use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
@@ -24,6 +25,8 @@ struct Chunk<'a> {
     candidates: Option<Vec<Candidate<'a>>>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
+    #[serde(borrow)]
+    model_version: Option<Text<'a>>,
     usage_metadata: Option<Tokens>,
     error: Option<Failure>,
 }
@@ -153,6 +156,7 @@ impl Answer {
             self.piece(piece, call)?;
         }
         if let Some(reason) = candidate.finish_reason {
+            spans::answered_by(chunk.model_version.as_deref());
             self.finish = Some(Finish::of(&reason));
         }
         Ok(())

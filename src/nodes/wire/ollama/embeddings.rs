@@ -11,6 +11,7 @@ use super::{DEFAULT_BASE, PROVIDER};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::Embeddings;
+use crate::spans::{self, Asked};
 use crate::wire::DEFAULT_TIMEOUT;
 use crate::wire::http::Call;
 use crate::wire::vectors::{self, Vectors};
@@ -52,6 +53,11 @@ impl Vectors for Answer {
 
 impl OllamaEmbeddings {
     async fn ask(&self, prompt: &str, ctx: &TurnCtx) -> Result<Vec<f32>, NodeError> {
+        let span = spans::embeddings(Asked { provider: "ollama", model: &self.model });
+        spans::within(span, self.send(prompt, ctx)).await
+    }
+
+    async fn send(&self, prompt: &str, ctx: &TurnCtx) -> Result<Vec<f32>, NodeError> {
         let operators = ctx.services.provider_url("ollama");
         let base = operators.as_deref().or(self.base.as_deref()).unwrap_or(DEFAULT_BASE);
         let url = format!("{}/api/embeddings", base.trim_end_matches('/'));

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason, ToolCall};
+use crate::spans;
 use crate::wire::calls::new_id;
 use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
@@ -14,6 +15,7 @@ use crate::wire::lines::JsonLines;
 
 #[derive(Deserialize)]
 struct Line {
+    model: Option<String>,
     message: Option<Message>,
     #[serde(default)]
     done: bool,
@@ -96,6 +98,7 @@ fn add(answer: &mut ChatReply, line: Line) {
     if !line.done {
         return;
     }
+    spans::answered_by(line.model.as_deref());
     answer.finish = match line.done_reason.as_deref() {
         Some("length") => FinishReason::Length,
         _ if !answer.tool_calls.is_empty() => FinishReason::ToolCalls,

@@ -9,6 +9,7 @@ use super::{Dialect, OpenAi, secrets};
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::retrieval::Embeddings;
+use crate::spans;
 use crate::wire::http::Call;
 use crate::wire::vectors::{self, Vectors};
 
@@ -82,6 +83,16 @@ impl OpenAiEmbeddings {
     }
 
     async fn ask(
+        &self,
+        body: Bytes,
+        n_texts: usize,
+        ctx: &TurnCtx,
+    ) -> Result<Vec<Vec<f32>>, NodeError> {
+        let span = spans::embeddings(self.client.asked());
+        spans::within(span, self.send(body, n_texts, ctx)).await
+    }
+
+    async fn send(
         &self,
         body: Bytes,
         n_texts: usize,

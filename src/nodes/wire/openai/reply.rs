@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::content::Words;
 use crate::error::NodeError;
 use crate::model::{ChatReply, FinishReason};
+use crate::spans;
 use crate::wire::calls::{CallFragments, Fragment};
 use crate::wire::frames::FrameStream;
 use crate::wire::http::{Call, Reply, complaint};
@@ -17,6 +18,8 @@ use crate::wire::sse::SseEvents;
 
 #[derive(Deserialize)]
 struct Completion<'a> {
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<Tokens>,
@@ -160,6 +163,9 @@ impl Answer {
         let finish = choice.finish_reason.filter(|reason| !matches!(reason, Finish::NotYet));
         self.finish = finish.or(self.finish);
         let Some(delta) = choice.delta else { return Ok(None) };
+        if !self.has_begun {
+            spans::answered_by(chunk.model.as_deref());
+        }
         self.has_begun = true;
         for piece in delta.tool_calls.into_iter().flatten() {
             self.add_call(&piece, call)?;

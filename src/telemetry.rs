@@ -9,8 +9,10 @@ use tracing_subscriber::EnvFilter;
 /// `LOG_FORMAT=json` writes one JSON object a line; `NO_COLOR` and a redirected
 /// output keep text plain.
 pub fn init() {
+    // What actix says of a broken request is its sender's affair, and he could
+    // fill the disk with it.
     let filter = EnvFilter::try_from_env("LOG_LEVEL")
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sled=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off,sled=warn"));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

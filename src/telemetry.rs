@@ -50,8 +50,10 @@ fn lines() -> BoxedLayer {
 /// What the log shows. Spans that are meant for traces are none of its
 /// business at any level: where nobody else wants them, none is ever made.
 fn shown() -> EnvFilter {
+    // What actix says of a broken request is its sender's affair, and he could
+    // fill the disk with it.
     let filter = EnvFilter::try_from_env("LOG_LEVEL")
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,sled=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off,sled=warn"));
     match format!("{TARGET}=off").parse::<Directive>() {
         Ok(no_spans) => filter.add_directive(no_spans),
         Err(_) => filter,

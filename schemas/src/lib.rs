@@ -5,6 +5,7 @@
 //! that every other room can depend on it.
 //!
 //! # Layout
+//! - [`given_json`]: JSON of strangers, bounded
 //! - [`ids`]: parsed identifiers; inside the server no raw `String` is an id
 //! - [`time`]: instants as Flowise prints them
 //! - [`error`]: the codes that every border's error carries
@@ -35,6 +36,7 @@ pub mod exchange;
 pub mod exchanges;
 pub mod feedback;
 pub mod flow_file;
+pub mod given_json;
 pub mod ids;
 pub mod message_filter;
 pub mod message_ids;

@@ -21,6 +21,10 @@ use crate::store::blobs::{BlobFolder, BlobName, Blobs};
 /// Reads the files of two requests at a time, those of a request for a minute.
 static READERS: Workers = Workers::new(2, Duration::from_secs(30), Duration::from_secs(60));
 
+/// What the texts of one request may hold together: small files can unpack to
+/// long texts.
+const MAX_TEXTS_BYTES: usize = 32 << 20;
+
 /// A file with its text.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,7 +136,10 @@ pub async fn take(
 }
 
 async fn read_all(files: Arc<[FormFile]>, as_base64: bool) -> Result<Vec<Attachment>, Fault> {
-    let read = move || files.iter().map(|file| attachment(file, as_base64)).collect();
+    let read = move || {
+        let mut left = MAX_TEXTS_BYTES;
+        files.iter().map(|file| attachment(file, as_base64, &mut left)).collect()
+    };
     READERS.run(read).await.unwrap_or_else(|undone| Err(unread(undone)))
 }
 
@@ -151,11 +158,16 @@ fn unread(undone: Undone) -> Fault {
     }
 }
 
-fn attachment(file: &FormFile, as_base64: bool) -> Result<Attachment, Fault> {
+/// `left` is what all texts of the request may still take.
+fn attachment(file: &FormFile, as_base64: bool, left: &mut usize) -> Result<Attachment, Fault> {
     let content = if as_base64 {
         BASE64_STANDARD.encode(&file.bytes)
     } else {
-        text(file).map_err(|error| match error {
+        let text = text(file).and_then(|text| {
+            *left = left.checked_sub(text.len()).ok_or(ExtractError::TooLarge)?;
+            Ok(text)
+        });
+        text.map_err(|error| match error {
             ExtractError::TooLarge => {
                 Fault::new(ErrorCode::TooLarge, format!("{} {error}", shown(&file.name)))
             }

@@ -95,15 +95,17 @@ impl Builder<'_> {
         }
         let history =
             if mentions_history(node) { history_text(self.ctx).await? } else { String::new() };
-        let lookup = |reference: &Reference| self.lookup(reference, built, &history);
         let instance = |at: usize| built.get(at).map(|built| built.instance.clone());
         // What the request gives comes last, and so in place of what was saved.
         let given = self.overrides.inputs.iter().filter(|((at, _), _)| *at == place);
         let given = given.map(|((_, name), input)| (name, input));
         let values = node.inputs.iter().map(|(name, input)| (name, input)).chain(given);
-        let values = values
-            .map(|(name, input)| (name.clone(), resolve_input(input, &lookup, &instance)))
-            .collect();
+        let resolve = |(name, input): (&String, &PlanInput)| {
+            let is_closed = self.is_closed(node, name);
+            let lookup = |found: &Reference| self.lookup(found, built, &history, is_closed);
+            (name.clone(), resolve_input(input, &lookup, &instance))
+        };
+        let values = values.map(resolve).collect();
         let is_given = is_overridden || self.is_given(node, built);
         let mut instance =
             node.build(values, is_given).map_err(|error| self.blame(place, error))?;
@@ -142,13 +144,30 @@ impl Builder<'_> {
             })
     }
 
-    fn lookup(&self, reference: &Reference, built: &[Built], history: &str) -> Option<String> {
+    /// Whether an input is one that only the operator sets: what a request says
+    /// its variables are does not lead an address or a key elsewhere.
+    fn is_closed(&self, node: &PlanNode, input: &str) -> bool {
+        let is_openable = node.spec.param(input).is_some_and(|param| param.openable);
+        !is_openable && !self.overrides.reach_closed
+    }
+
+    fn lookup(
+        &self,
+        reference: &Reference,
+        built: &[Built],
+        history: &str,
+        is_closed: bool,
+    ) -> Option<String> {
         match reference {
             Reference::Question => Some(self.ctx.question.to_string()),
             Reference::ChatHistory => Some(history.to_owned()),
             Reference::FileAttachment => Some(self.attached.to_owned()),
+            Reference::Variable(name) if is_closed => self.variables.get(name).cloned(),
             Reference::Variable(name) => self.variable(name),
-            Reference::Flow(name) => self.flow_value(name),
+            Reference::Flow(name) => self.own_flow_value(name).or_else(|| {
+                let given = self.overrides.flow.get(name).filter(|_| !is_closed);
+                given.map(as_text)
+            }),
             Reference::Node { id, path } => {
                 let place = self.plan.nodes.iter().position(|node| node.id == *id)?;
                 output_text(&built.get(place)?.instance, path)
@@ -166,13 +185,13 @@ impl Builder<'_> {
     }
 
     /// Parlor's own values come first: a request cannot shadow them.
-    fn flow_value(&self, name: &str) -> Option<String> {
+    fn own_flow_value(&self, name: &str) -> Option<String> {
         match name {
             "chatflowid" | "chatflowId" => Some(self.ctx.chatflow.to_string()),
             "sessionId" => Some(self.ctx.session.to_string()),
             "chatId" => Some(self.ctx.chat_id.to_string()),
             "input" => Some(self.input.to_owned()),
-            other => self.overrides.flow.get(other).map(as_text),
+            _ => None,
         }
     }
 }

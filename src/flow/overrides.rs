@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use parlor_nodes::files::{self, InputFile};
 use parlor_nodes::{Kind, spec::Param};
-use parlor_schemas::{Chatflow, ErrorCode, Fault};
+use parlor_schemas::{Chatflow, ErrorCode, Fault, given_json};
 use serde_json::{Map, Value};
 
 use super::plan::{Plan, PlanInput, PlanNode};
 use super::text::{JsonTemplate, Segment};
 use super::uploads::FormFile;
+
+/// Keys of `overrideConfig`, and of its `vars`; each is looked for in every node.
+const MAX_KEYS: usize = 1_000;
 
 /// The overrides of one request: new inputs by (place of the node, name), and
 /// values of variables.
@@ -26,6 +29,8 @@ pub struct Overrides {
     pub variables: Map<String, Value>,
     /// Values of `{{$flow.name}}`: every plain key of the request's overrideConfig.
     pub flow: Map<String, Value>,
+    /// Whether the latter two also reach inputs that only the operator sets.
+    pub reach_closed: bool,
 }
 
 impl Overrides {
@@ -170,13 +175,16 @@ fn enabled(list: Option<&Value>, name: &str) -> bool {
 /// in Flowise.
 ///
 /// # Errors
-/// [`ErrorCode::BadRequest`] naming the key whose value has the wrong type.
+/// [`ErrorCode::BadRequest`] naming the key whose value has the wrong type, or
+/// where there are too many of them.
 pub fn parse(
     overrides: &Map<String, Value>,
     plan: &Plan,
     policy: &OverridePolicy,
 ) -> Result<Overrides, Fault> {
-    let mut parsed = Overrides::default();
+    check_count("overrideConfig", overrides)?;
+    let reach_closed = policy.rule == OverrideRule::ListedWithSecrets;
+    let mut parsed = Overrides { reach_closed, ..Overrides::default() };
     for (key, value) in overrides {
         if key == "vars" {
             parsed.variables = variables(value, policy)?;
@@ -200,14 +208,22 @@ pub fn parse(
     Ok(parsed)
 }
 
+fn check_count(name: &str, keys: &Map<String, Value>) -> Result<(), Fault> {
+    if keys.len() > MAX_KEYS {
+        let message = format!("{name} holds more than {MAX_KEYS} keys");
+        return Err(Fault::new(ErrorCode::BadRequest, message));
+    }
+    Ok(())
+}
+
 fn variables(value: &Value, policy: &OverridePolicy) -> Result<Map<String, Value>, Fault> {
     match value {
         Value::Null => Ok(Map::new()),
-        Value::Object(map) => Ok(map
-            .iter()
-            .filter(|(name, _)| policy.allows_variable(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()),
+        Value::Object(map) => {
+            check_count("overrideConfig.vars", map)?;
+            let allowed = map.iter().filter(|(name, _)| policy.allows_variable(name));
+            Ok(allowed.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
         _ => Err(bad("vars", "an object of names and values")),
     }
 }
@@ -271,9 +287,7 @@ fn input(
 /// Files come with the request. The names of stored ones are the author's: a
 /// caller who writes one would read what others put there.
 fn files(key: &str, text: &str) -> Result<Option<PlanInput>, Fault> {
-    let wrong = |problem: &str| {
-        Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} {problem}"))
-    };
+    let wrong = |problem: &str| wrong(key, &problem);
     if text.trim().is_empty() {
         return Ok(Some(PlanInput::Files(Arc::new([]))));
     }
@@ -296,7 +310,7 @@ fn json(
     node: &PlanNode,
 ) -> Result<PlanInput, Fault> {
     let given = match text {
-        Some(text) => serde_json::from_str(&text).map_err(|_| bad(key, "JSON"))?,
+        Some(text) => given_json::parse(text.as_bytes()).map_err(|error| wrong(key, &error))?,
         None => value.clone(),
     };
     let saved = node.inputs.iter().find(|(name, _)| name == key).map(|(_, input)| input);
@@ -325,7 +339,11 @@ fn plain_tree(value: &Value) -> JsonTemplate {
 }
 
 fn bad(key: &str, wanted: &str) -> Fault {
-    Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} must be {wanted}"))
+    wrong(key, &format!("must be {wanted}"))
+}
+
+fn wrong(key: &str, problem: &dyn std::fmt::Display) -> Fault {
+    Fault::new(ErrorCode::BadRequest, format!("overrideConfig.{key} {problem}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use parlor_schemas::flow_file::{FlowData, FlowNode};
-use parlor_schemas::{ErrorCode, Fault};
+use parlor_schemas::{ErrorCode, Fault, given_json};
 use serde_json::Value;
 
 use super::graph::{Graph, title};
@@ -31,7 +31,7 @@ pub fn stop_nodes(value: Option<&Value>) -> Result<Vec<String>, Fault> {
     let list: Option<Value> = value
         .and_then(Value::as_str)
         .filter(|text| text.trim_start().starts_with('['))
-        .and_then(|text| serde_json::from_str(text).ok());
+        .and_then(|text| given_json::parse(text.as_bytes()).ok());
     let listed = match list.as_ref().or(value) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::String(id)) => vec![id.as_str()],

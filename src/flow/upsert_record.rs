@@ -3,6 +3,7 @@
 //! References, empty values and passwords are left out; a file is its name.
 
 use parlor_schemas::flow_file::{FlowNode, InputParam};
+use parlor_schemas::given_json;
 use serde_json::{Map, Value, json};
 
 use super::overrides::Overrides;
@@ -100,8 +101,8 @@ fn names_in(text: &str) -> String {
         Some(stored) => (stored, true),
         None => (text.trim(), false),
     };
-    let listed: Option<Vec<String>> =
-        text.starts_with('[').then(|| serde_json::from_str(text).ok()).flatten();
+    let list = || serde_json::from_value(given_json::parse(text.as_bytes()).ok()?).ok();
+    let listed: Option<Vec<String>> = text.starts_with('[').then(list).flatten();
     let listed = listed.unwrap_or_else(|| vec![text.to_owned()]);
     let name = |file: &String| match file.rsplit_once(",filename:") {
         Some((_, name)) => Some(name.to_owned()),

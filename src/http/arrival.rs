@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::{HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use parlor_schemas::{ErrorCode, Fault};
@@ -28,9 +29,13 @@ pub struct Arrivals {
 pub struct Arrived {
     /// The body.
     pub bytes: Bytes,
-    /// What it takes of the room.
-    pub place: Option<OwnedSemaphorePermit>,
+    /// What it takes of the room; none for a small one.
+    pub room: Option<Room>,
 }
+
+/// A place in memory, kept with its request until the last byte of the answer is
+/// sent.
+pub struct Room(OwnedSemaphorePermit);
 
 impl Arrivals {
     /// A door for bodies of at most `n_bytes` together.
@@ -55,38 +60,52 @@ impl Arrivals {
     ) -> Result<Arrived, ApiError> {
         let began = Instant::now();
         let mut bytes = BytesMut::new();
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut room = None;
         loop {
             let extra = Duration::from_secs((bytes.len() / BYTES_A_SECOND) as u64);
             let chunk = match timeout_at(began + self.patience + extra, body.next()).await {
                 Ok(Some(chunk)) => chunk.map_err(|_| ApiError::bad("the body broke off"))?,
-                Ok(None) => return Ok(Arrived { bytes: bytes.freeze(), place }),
+                Ok(None) => return Ok(Arrived { bytes: bytes.freeze(), room }),
                 Err(_) => return Err(too_slow()),
             };
             if bytes.len() + chunk.len() > limit {
                 return Err(too_large(limit));
             }
-            let held = place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            self.grow(&mut place, ((bytes.len() + chunk.len()) / PIECE).saturating_sub(held))?;
+            let held = room.as_ref().map_or(0, |Room(held)| held.num_permits());
+            self.grow(&mut room, ((bytes.len() + chunk.len()) / PIECE).saturating_sub(held))?;
             bytes.extend_from_slice(&chunk);
         }
     }
 
-    fn grow(
-        &self,
-        place: &mut Option<OwnedSemaphorePermit>,
-        n_pieces: usize,
-    ) -> Result<(), ApiError> {
+    /// Makes a request's room larger, for an answer of so many bytes.
+    ///
+    /// # Errors
+    /// 503 when bodies fill the memory.
+    pub fn answer(&self, request: &HttpRequest, n_bytes: usize) -> Result<(), ApiError> {
+        let mut room = request.extensions_mut().remove::<Room>();
+        let grown = self.grow(&mut room, n_bytes / PIECE);
+        keep(request, room);
+        grown
+    }
+
+    fn grow(&self, room: &mut Option<Room>, n_pieces: usize) -> Result<(), ApiError> {
         if n_pieces == 0 {
             return Ok(());
         }
         let n_pieces = u32::try_from(n_pieces).unwrap_or(u32::MAX);
         let more = self.room.clone().try_acquire_many_owned(n_pieces).map_err(|_| no_room())?;
-        match place {
-            Some(place) => place.merge(more),
-            None => *place = Some(more),
+        match room {
+            Some(Room(held)) => held.merge(more),
+            None => *room = Some(Room(more)),
         }
         Ok(())
+    }
+}
+
+/// Leaves the room with the request, until it is answered.
+pub fn keep(request: &HttpRequest, room: Option<Room>) {
+    if let Some(room) = room {
+        request.extensions_mut().insert(room);
     }
 }
 
@@ -143,7 +162,7 @@ mod tests {
         let first = door.collect(body(vec![PIECE; 3], 0), LIMIT).await.ok().unwrap();
         assert_eq!(code(door.collect(body(vec![PIECE; 2], 0), LIMIT).await), ErrorCode::Overloaded);
         let small = door.collect(body(vec![PIECE - 1], 0), LIMIT).await.ok().unwrap();
-        assert!(small.place.is_none(), "a small body needs no room");
+        assert!(small.room.is_none(), "a small body needs no room");
         drop(first);
         assert!(door.collect(body(vec![PIECE; 4], 0), LIMIT).await.is_ok());
     }

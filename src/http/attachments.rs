@@ -60,6 +60,8 @@ pub async fn create(
     let folder = BlobFolder::of(flow.id, &chat);
     let blobs = state.store.blobs().clone();
     let attachments = attachments::take(files, &rules, as_base64, folder, blobs).await?;
+    let n_bytes = attachments.iter().map(|attachment| attachment.content.len()).sum();
+    state.arrivals.answer(&request, n_bytes)?;
     Ok(HttpResponse::Ok().json(attachments))
 }
 

@@ -1,16 +1,19 @@
 //! Request bodies within their limits, as JSON.
 
+use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpMessage, HttpRequest};
 use bytes::Bytes;
-use parlor_schemas::{ErrorCode, shown};
+use parlor_schemas::{ErrorCode, given_json, shown};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::arrival::too_large;
+use super::arrival::{self, too_large};
 use super::error::ApiError;
-use super::state::AppState;
+use super::state::{AppState, off_arbiter};
+
+/// Longer bodies are parsed off the arbiter, where nobody waits for it.
+const QUICKLY_READ: usize = 256 * 1024;
 
 /// Reads a JSON or form-encoded body of at most `limit` bytes. An absent body
 /// is an empty object, as in Flowise.
@@ -21,10 +24,17 @@ pub async fn read(request: &HttpRequest, body: Payload, limit: usize) -> Result<
     let bytes = read_bytes(request, body, limit).await?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    match kind.as_str() {
+    if bytes.len() <= QUICKLY_READ {
+        return parse(&kind, &bytes);
+    }
+    off_arbiter(move || parse(&kind, &bytes)).await?
+}
+
+fn parse(kind: &str, bytes: &[u8]) -> Result<Value, ApiError> {
+    match kind {
         _ if bytes.is_empty() => Ok(Value::Object(Map::new())),
-        "application/json" | "" => json(&bytes),
-        "application/x-www-form-urlencoded" => form(&bytes),
+        "application/json" | "" => json(bytes),
+        "application/x-www-form-urlencoded" => form(bytes),
         "text/plain" => Err(ApiError::bad("the body is text; send a JSON object with a question")),
         other => {
             let kind = shown(other, 60);
@@ -53,7 +63,7 @@ pub async fn read_bytes(
     let arrivals = &request.app_data::<Data<AppState>>().ok_or_else(unwired)?.arrivals;
     let arrived = arrivals.collect(body, limit).await?;
     // What the body was made into lives about as long as its request.
-    request.extensions_mut().insert(arrived.place);
+    arrival::keep(request, arrived.room);
     Ok(arrived.bytes)
 }
 
@@ -65,11 +75,12 @@ pub fn uuids(values: &[Value]) -> Option<Vec<Uuid>> {
 /// Some clients, .NET's among them, put a byte order mark first.
 fn json(bytes: &[u8]) -> Result<Value, ApiError> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::bad(format!("the body is no valid JSON: {error}")))
+    given_json::parse(bytes).map_err(|error| ApiError::bad(format!("the body {error}")))
 }
 
 fn form(bytes: &[u8]) -> Result<Value, ApiError> {
+    // Counted first: each pair takes many times its text in memory.
+    super::form::check_count(bytes.split(|byte| *byte == b'&').count())?;
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
         .map_err(|_| ApiError::bad("the body is no valid form"))?;
     Ok(Value::Object(super::form::body(pairs)?))

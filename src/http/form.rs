@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use parlor_schemas::shown;
+use parlor_schemas::{given_json, shown};
 
 use super::error::ApiError;
 
@@ -37,9 +37,7 @@ const OWN_FIELDS: [&str; 11] = [
 /// # Errors
 /// 400 naming the field.
 pub fn body(fields: Vec<(String, String)>) -> Result<Map<String, Value>, ApiError> {
-    if fields.len() > MAX_FIELDS {
-        return Err(ApiError::bad(format!("a form may have at most {MAX_FIELDS} fields")));
-    }
+    check_count(fields.len())?;
     let mut body = Map::new();
     for (name, value) in fields {
         let path = path(&name)?;
@@ -49,6 +47,17 @@ pub fn body(fields: Vec<(String, String)>) -> Result<Map<String, Value>, ApiErro
         body.into_iter().map(|(name, value)| (name, with_arrays(value))).collect();
     parse_json_fields(&mut body)?;
     Ok(body)
+}
+
+/// Whether a form may have so many fields.
+///
+/// # Errors
+/// 400.
+pub fn check_count(n_fields: usize) -> Result<(), ApiError> {
+    if n_fields > MAX_FIELDS {
+        return Err(ApiError::bad(format!("a form may have at most {MAX_FIELDS} fields")));
+    }
+    Ok(())
 }
 
 /// Puts the flat fields of a form with files where overrides are looked for,
@@ -135,8 +144,8 @@ fn parse_json_fields(body: &mut Map<String, Value>) -> Result<(), ApiError> {
         let Some(Value::String(text)) = body.get(name) else { continue };
         let parsed = match text.trim() {
             "" => Value::Null,
-            text => serde_json::from_str(text)
-                .map_err(|error| ApiError::bad(format!("{name} is no valid JSON: {error}")))?,
+            text => given_json::parse(text.as_bytes())
+                .map_err(|error| ApiError::bad(format!("{name} {error}")))?,
         };
         body.insert(name.to_owned(), parsed);
     }

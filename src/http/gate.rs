@@ -220,11 +220,37 @@ async fn admit_operator(
     }
     let refused = || unauthorized("Unauthorized Access");
     if let Some(is_operator) = callers::is_operator_by_password(request, state) {
-        return if is_operator { Ok(()) } else { Err(refused().into()) };
+        return match is_operator {
+            true if is_sent_by_a_stranger(request, state) => Err(foreign_page().into()),
+            true => Ok(()),
+            false => Err(refused().into()),
+        };
     }
     let key = callers::key(request, state).await?.filter(|key| opens(key, scope));
     let key = key.ok_or_else(refused)?;
     count(key, request, state, standing)
+}
+
+/// Whether a page that the operator did not list made the operator's browser
+/// write something: a browser adds a password that it knows by itself.
+fn is_sent_by_a_stranger(request: &HttpRequest, state: &AppState) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // Also behind a proxy that changes the host; no page can write this header.
+    if request.method().is_safe() || text("sec-fetch-site") == Some("same-origin") {
+        return false;
+    }
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return false };
+    let own = text("host").unwrap_or_default();
+    let is_own = origin.to_str().is_ok_and(|origin| {
+        origin.split_once("://").is_some_and(|(_, host)| host.eq_ignore_ascii_case(own))
+    });
+    !is_own && !state.operator_origins.allow(origin)
+}
+
+fn foreign_page() -> ApiError {
+    let message = "this page may not act for the operator; list its origin in \
+                   PARLOR_OPERATOR_ORIGINS, or send an API key";
+    ApiError::new(ErrorCode::Forbidden, message)
 }
 
 /// Whether a key opens what asks for a scope; the operator's opens all.

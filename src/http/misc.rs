@@ -120,6 +120,11 @@ pub fn wrong_method(allowed: &HeaderValue) -> HttpResponse {
     response
 }
 
+/// A query that cannot be read.
+pub fn bad_query() -> actix_web::Error {
+    ApiError::bad("the query cannot be read; give each parameter once").into()
+}
+
 /// Everything that is no route.
 pub async fn not_found_route() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(ErrorCode::NotFound, "there is no such route"))

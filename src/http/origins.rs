@@ -49,7 +49,8 @@ impl Origins {
         }
     }
 
-    fn allow(&self, origin: &HeaderValue) -> bool {
+    /// Whether a page of this origin is one of these.
+    pub fn allow(&self, origin: &HeaderValue) -> bool {
         match self {
             Self::Any => true,
             Self::Listed(listed) => {

@@ -174,6 +174,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         let refuse = move || futures::future::ready(misc::wrong_method(&allowed));
         config.service(resource.default_service(web::to(refuse)));
     }
+    config.app_data(web::QueryConfig::default().error_handler(|_, _| misc::bad_query()));
     config.default_service(web::to(misc::not_found_route));
 }
 

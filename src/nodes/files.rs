@@ -4,6 +4,7 @@
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
 use bytes::Bytes;
+use parlor_schemas::given_json;
 use serde_json::Value;
 
 /// Most files in one input.
@@ -50,8 +51,9 @@ fn list(text: &str) -> Result<Vec<String>, String> {
     if !text.starts_with('[') {
         return Ok(vec![text.to_owned()]);
     }
-    let items: Vec<Value> = serde_json::from_str(text)
-        .map_err(|_| "must be a file, or a JSON list of files".to_owned())?;
+    let Ok(Value::Array(items)) = given_json::parse(text.as_bytes()) else {
+        return Err("must be a file, or a JSON list of files".to_owned());
+    };
     if items.len() > MAX_FILES {
         return Err(format!("holds more than {MAX_FILES} files"));
     }

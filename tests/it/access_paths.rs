@@ -160,3 +160,10 @@ async fn a4_odd_authorization_headers_are_refused_fast_and_never_logged() {
     }
     assert!(!server.log().contains("hush"), "the log shows a key:\n{}", server.log());
 }
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_is_refused_in_json() {
+    let server = Parlor::start();
+    let reply = server.operator().get("/api/v1/chatflows?type=a&type=b").await;
+    assert!(reply.expect_error(400).contains("query"), "{reply:?}");
+}

@@ -188,3 +188,17 @@ async fn what_was_attached_is_shown_to_the_model_with_the_question() {
     let last = asked[0].messages().last().unwrap().1.clone();
     assert!(last.starts_with("<doc name='up1.txt'>The museum closes"), "{last}");
 }
+
+#[tokio::test]
+async fn a13_small_files_that_unpack_to_long_texts_are_bounded_together() {
+    let stage = Stage::set().await;
+    let word = b"<w:t>".iter().chain(&[b'x'; 9 << 20]).chain(b"</w:t>").copied();
+    let bomb = docx(&word.collect::<Vec<u8>>());
+    let files: Vec<File<'_>> = ["a.docx", "b.docx", "c.docx", "d.docx"]
+        .map(|name| (name, "application/zip", bomb.as_slice()))
+        .to_vec();
+    let flow = stage.flow("b-conversation");
+    attach(&stage, flow, CHAT, &files[..1]).await.expect(200);
+    let message = attach(&stage, flow, CHAT, &files).await.expect_error(413);
+    assert!(message.contains("d.docx"), "{message}");
+}

@@ -221,3 +221,30 @@ async fn a17_bytes_that_are_no_json_or_no_text_are_bad_requests() {
     }
     assert!(model.received().is_empty());
 }
+
+#[tokio::test]
+async fn a17_a_body_of_very_many_small_things_is_refused_before_they_fill_the_memory() {
+    let (server, model, flow) = conversation(Options::default()).await;
+    let zeros = "0,".repeat(200_000);
+    let keys: Vec<_> = (0..2_000).map(|n| format!("\"k{n}\":1")).collect();
+    let keys = keys.join(",");
+    let quoted = format!("[{zeros}0]");
+    for (kind, body, part) in [
+        ("json", format!("{{\"question\":\"x\",\"y\":[{zeros}0]}}"), "values"),
+        ("json", format!("{{\"question\":\"x\",\"overrideConfig\":{{{keys}}}}}"), "keys"),
+        (
+            "json",
+            format!("{{\"question\":\"x\",\"overrideConfig\":{{\"vars\":{{{keys}}}}}}}"),
+            "keys",
+        ),
+        ("x-www-form-urlencoded", "question=x&".repeat(200_000), "fields"),
+        ("x-www-form-urlencoded", format!("question=x&history={quoted}"), "values"),
+    ] {
+        let head = head_of_a_post(&server, &flow, body.len())
+            .replace("application/json", &format!("application/{kind}"));
+        let reply = raw::exchange(server.address(), (head + "\r\n" + &body).as_bytes()).await;
+        assert_eq!(reply.status, 400, "{part}: {reply:?}");
+        assert!(reply.error_message().contains(part), "{part}: {reply:?}");
+    }
+    assert!(model.received().is_empty());
+}

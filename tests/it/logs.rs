@@ -117,3 +117,13 @@ async fn an_error_within_a_stream_is_logged_with_the_id_too() {
     caller.post(&format!("/api/v1/prediction/{flow}"), &body).await.expect(200);
     log_with(&server, "find-me-2").await;
 }
+
+#[tokio::test]
+async fn a21_whoever_sends_broken_requests_does_not_fill_the_log() {
+    let server = Parlor::start();
+    for _ in 0..20 {
+        let broken = b"GET / HTTP/1.1\r\nX y\r\n\r\n";
+        assert_eq!(crate::support::raw::exchange(server.address(), broken).await.status, 400);
+    }
+    assert!(server.log().lines().count() < 20, "{}", server.log());
+}

@@ -129,3 +129,25 @@ async fn a_refused_page_that_wants_a_stream_gets_the_text_whether_its_body_comes
     let reply = raw::exchange(stage.server.address(), head.as_bytes()).await;
     assert_eq!(reply.expect_error(403), "no way");
 }
+
+#[tokio::test]
+async fn a23_no_foreign_page_writes_with_the_password_that_a_browser_remembers() {
+    let options = Options::default().env("PARLOR_OPERATOR_ORIGINS", "https://ops.example");
+    let server = Parlor::start_with(options);
+    let own = format!("http://{}", server.address());
+    let body = json!({"name": "v", "value": "1"});
+    let from = |origin: &str, site: &str| {
+        let operator = server.operator().with("origin", origin).with("sec-fetch-site", site);
+        let body = &body;
+        async move { operator.post("/api/v1/variables", body).await }
+    };
+    for origin in ["https://evil.example", "null", "https://ops.example.evil", ""] {
+        from(origin, "cross-site").await.expect_error(403);
+    }
+    assert_eq!(server.operator().get("/api/v1/variables").await.json(), json!([]));
+    from("https://ops.example", "cross-site").await.expect(200);
+    from(&own, "none").await.expect(200);
+    from("https://behind.a.proxy", "same-origin").await.expect(200);
+    let foreign = server.operator().with("origin", "https://evil.example");
+    foreign.get("/api/v1/variables").await.expect(200);
+}

@@ -161,3 +161,34 @@ async fn a16_variables_are_filled_into_the_authors_text_and_never_into_the_users
     assert_eq!(messages[0].1, "For {input} {{$vars.x}} in s1; {$vars.unknown}");
     assert_eq!(messages[1].1, "hi {{$vars.x}} {y}");
 }
+
+#[tokio::test]
+async fn a15_what_a_request_calls_a_variable_leads_no_key_to_another_address() {
+    let mut stage = Stage::set().await;
+    let thief = Scripted::saying("Thanks.").await;
+    let variable = json!({"name": "base", "value": stage.model.basepath(), "type": "static"});
+    stage.server.operator().post("/api/v1/variables", &variable).await.expect(200);
+    let saved = Flow(serde_json::from_str(stage.flow["flowData"].as_str().unwrap()).unwrap());
+    let stolen = json!({"vars": {"base": thief.basepath()}, "base": thief.basepath()});
+    for (address, is_ours) in [("{{$vars.base}}", true), ("{{$flow.base}}", false)] {
+        let flow = saved.clone().with_input("chatOpenAI_0", "basepath", json!(address));
+        stage.flow = flow.row("Talk");
+        let id = stage.install(None).await;
+        let body = json!({"question": "hi", "overrideConfig": stolen});
+        let reply = stage.server.ask(&id, &body).await;
+        assert_eq!(reply.status == 200, is_ours, "{address}: {reply:?}");
+        assert_eq!(stage.model.take_received().len(), usize::from(is_ours), "{address}");
+        assert!(thief.take_received().is_empty(), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a15_the_operator_can_let_listed_variables_reach_an_address() {
+    let mut stage = Stage::under("listed-with-secrets").await;
+    let saved = Flow(serde_json::from_str(stage.flow["flowData"].as_str().unwrap()).unwrap());
+    let flow = saved.with_input("chatOpenAI_0", "basepath", json!("{{$vars.base}}"));
+    stage.flow = flow.row("Talk");
+    let listed = json!({"status": true, "variables": [{"name": "base", "enabled": true}]});
+    let id = stage.install(Some(listed)).await;
+    stage.asked(&id, json!({"vars": {"base": stage.model.basepath()}})).await;
+}

@@ -80,7 +80,7 @@ impl Traces {
 fn is_wanted() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let disabled = std::env::var("OTEL_SDK_DISABLED");
-    ENDPOINTS.iter().any(|name| is_set(name))
+    ENDPOINTS.iter().any(is_set)
         && !disabled.is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 

@@ -75,6 +75,7 @@ impl Application {
             max_turns: args.max_turns,
             max_chatflow_turns: args.max_chatflow_turns.unwrap_or(share_of(args.max_turns)),
             max_key_turns: args.max_key_turns.unwrap_or(share_of(args.max_turns)),
+            max_live_sessions: args.max_live_sessions.div_ceil(args.n_threads()),
             idle_after: Duration::from_secs(args.session_idle_s.max(1)),
             ..Limits::default()
         };

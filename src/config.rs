@@ -153,6 +153,10 @@ pub struct ServeArgs {
     /// Upserts that may wait for one vector store while another fills it
     #[arg(long, env = "PARLOR_MAX_WAITING_UPSERTS", value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_waiting_upserts: u32,
+    /// Sessions that are kept in memory, some 4 KB each and more where messages are long; beyond
+    /// them one that rests leaves for each that comes
+    #[arg(long, env = "PARLOR_MAX_LIVE_SESSIONS", value_parser = at_least_one, value_name = "NUMBER", default_value_t = 100_000)]
+    pub max_live_sessions: usize,
     /// Seconds without a turn after which a session leaves memory; its next turn reads it from the
     /// disk again
     #[arg(long, env = "PARLOR_SESSION_IDLE_S", value_name = "SECONDS", default_value_t = 300)]

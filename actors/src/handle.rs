@@ -59,7 +59,7 @@ impl Default for Limits {
             max_chatflow_turns: share_of(MAX_TURNS),
             max_key_turns: share_of(MAX_TURNS),
             max_session_queue: 64,
-            max_live_sessions: 200_000,
+            max_live_sessions: 50_000,
             max_tail_bytes: 64 * 1024,
             idle_after: Duration::from_secs(300),
         }

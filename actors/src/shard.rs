@@ -87,6 +87,7 @@ impl ShardActor {
         self.eviction_hand = victim + 1;
         self.sessions.swap_remove_index(victim);
         self.env.stats.live_sessions.fetch_sub(1, Ordering::Relaxed);
+        self.env.stats.passivated.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

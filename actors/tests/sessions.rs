@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -205,8 +206,9 @@ fn a21_a_full_shard_lets_an_idle_session_go_to_start_another() {
         for n in 0..100 {
             ask(&handle, &format!("s{n}"), "x", Script::Answer).await.unwrap();
         }
-        let live = handle.stats().live_sessions.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(live, 8);
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        let stats = handle.stats();
+        assert_eq!((count(&stats.live_sessions), count(&stats.passivated)), (8, 92));
         assert_eq!(ask(&handle, "s0", "y", Script::Answer).await.unwrap(), "x");
     });
 }

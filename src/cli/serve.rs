@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use parlor_schemas::{ChatflowId, Scope};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::Application;
 use crate::config::ServeArgs;
@@ -22,6 +23,7 @@ pub(super) const EXAMPLE_MARK: &str = "example.installed";
 /// Runs a server until a signal stops it.
 pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8> {
     let traces = telemetry::init()?;
+    raise_open_files();
     let address = (args.host.as_str(), args.port);
     let listener = TcpListener::bind(address).with_context(|| {
         format!(
@@ -49,6 +51,14 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
     let code = stop::run_until_stopped(application, server, signals, args.patience()).await;
     traces.flush().await;
     code
+}
+
+/// Takes as many open files as the system allows: shells and service managers give
+/// 1,024 of them to begin with, which as many idle connections would use up.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused, what there is has to do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Installs the example at the first start only: who deleted it does not want it back.

@@ -76,6 +76,16 @@ async fn p13_honest_callers_are_served_beside_slow_heads_slow_bodies_and_idle_re
 }
 
 #[tokio::test]
+async fn p13_idle_connections_do_not_use_up_the_open_files_that_a_shell_gives() {
+    let (server, _model, flow) = conversation(Options::default().open_files(128)).await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(begin(&server, "").await);
+    }
+    server.ask(&flow, &json!({"question": "hi"})).await.expect(200);
+}
+
+#[tokio::test]
 async fn a21_a_head_or_a_body_that_drips_is_given_up() {
     let (server, model, flow) = conversation(impatient()).await;
     let head = begin(&server, "POST /api/v1/prediction/x HTTP/1.1\r\nX-Slow: ").await;

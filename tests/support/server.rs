@@ -24,12 +24,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(90);
 pub struct Options {
     args: Vec<String>,
     env: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 impl Default for Options {
     /// Basic auth on, no example flow: a test knows every row of its server.
     fn default() -> Self {
-        Self { args: vec!["--no-example".to_owned()], env: Vec::new() }
+        Self { args: vec!["--no-example".to_owned()], env: Vec::new(), open_files: None }
             .env("FLOWISE_USERNAME", USERNAME)
             .env("FLOWISE_PASSWORD", PASSWORD)
     }
@@ -52,6 +53,11 @@ impl Options {
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
+    }
+
+    /// The same, begun with no more open files; more are allowed to it.
+    pub fn open_files(self, n: u32) -> Self {
+        Self { open_files: Some(n), ..self }
     }
 
     /// The same with a stand-in for a provider: `openai`, `anthropic`, `ollama`.
@@ -84,7 +90,16 @@ impl Parlor {
 
     /// A server on a folder that exists.
     pub fn start_on(folder: Arc<TempDir>, options: Options) -> Self {
-        let mut command = parlor_command(&folder);
+        let binary = env!("CARGO_BIN_EXE_parlor");
+        let mut command = match options.open_files {
+            None => bare(binary, &folder),
+            // Its soft limit alone; the process becomes the binary.
+            Some(n) => {
+                let mut command = bare("prlimit", &folder);
+                command.args([&format!("--nofile={n}:"), "--", binary]);
+                command
+            }
+        };
         command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
         command.arg(folder.path()).args(&options.args);
         command.envs(options.env.iter().map(|(name, value)| (name, value)));
@@ -204,15 +219,15 @@ impl Drop for Parlor {
 
 /// Runs `parlor ARGS --data-dir FOLDER` to its end.
 pub fn run_command(folder: &TempDir, args: &[&str]) -> std::process::Output {
-    let mut command = parlor_command(folder);
+    let mut command = bare(env!("CARGO_BIN_EXE_parlor"), folder);
     command.args(args).arg("--data-dir").arg(folder.path()).stdin(Stdio::null());
     command.output().expect("the parlor binary can be started")
 }
 
-/// The binary in an empty environment: keys and settings of the machine that
+/// A program in an empty environment: keys and settings of the machine that
 /// runs the tests must not reach it.
-fn parlor_command(folder: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+fn bare(program: &str, folder: &TempDir) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("HOME", folder.path());
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);

@@ -1,6 +1,6 @@
 //! Servers that hold vectors, each on a loopback port of its own: Chroma's
-//! real one, and two in Python that speak as Qdrant and Pinecone do; and one
-//! that collects traces. They end with the test.
+//! real one, and two in Python that speak as Qdrant and Pinecone do. They end with
+//! the test.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -54,12 +54,8 @@ impl StoreServer {
         Self::script("pinecone_server.py")
     }
 
-    /// A collector of traces that decodes with OpenTelemetry's own classes.
-    pub fn otlp() -> Self {
-        Self::script("otlp_server.py")
-    }
-
-    fn script(name: &str) -> Self {
+    /// A script of `tests/clients` that prints its address.
+    pub fn script(name: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let mut command = tools::python("python");
         command.arg(tools::tests_folder("clients").join(name));

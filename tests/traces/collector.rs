@@ -42,7 +42,8 @@ impl Traced {
     }
 
     pub fn start_with(options: Options) -> Self {
-        let collector = StoreServer::otlp();
+        // It decodes with OpenTelemetry's own classes.
+        let collector = StoreServer::script("otlp_server.py");
         let options = options.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
         Self { server: Parlor::start_with(options), collector }
     }

@@ -11,11 +11,10 @@ use std::sync::OnceLock;
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::{Method, StatusCode};
-use futures::FutureExt;
-use parlor_nodes::spans::{TARGET, current, failed};
+use parlor_nodes::spans::{TARGET, current, failed, watched};
 use parlor_schemas::{ChatflowId, Fault, SessionKey};
 use tracing::field::Empty;
-use tracing::{Instrument, Span, info_span};
+use tracing::{Span, info_span};
 
 use crate::telemetry;
 
@@ -92,16 +91,12 @@ pub fn upsert(chatflow: ChatflowId) -> Span {
     span
 }
 
-/// Does the work within its span, and notes how it failed. Not an `async fn`,
-/// which would hold the work twice.
+/// Does the work within its span, and notes how it failed.
 pub fn within<T>(
     span: Span,
     work: impl Future<Output = Result<T, Fault>>,
 ) -> impl Future<Output = Result<T, Fault>> {
-    work.instrument(span.clone()).inspect(move |result| match result {
-        Err(fault) if !span.is_disabled() => failed(&span, format_args!("{:?}", fault.code)),
-        _ => {}
-    })
+    watched(span, work, |span, fault| failed(span, format_args!("{:?}", fault.code)))
 }
 
 /// A number that stands for a session while the server runs. A session's own

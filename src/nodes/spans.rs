@@ -104,19 +104,28 @@ pub(crate) fn tool(tool: &str) -> Span {
     )
 }
 
-/// Does the work within its span, and notes how it failed. Not an `async fn`,
-/// which would hold the work twice.
+/// Does the work within its span, and lets `note` say on it how it failed. Not an
+/// `async fn`, which would hold the work twice.
+pub fn watched<T, E>(
+    span: Span,
+    work: impl Future<Output = Result<T, E>>,
+    note: impl FnOnce(&Span, &E),
+) -> impl Future<Output = Result<T, E>> {
+    work.instrument(span.clone()).inspect(move |result| match result {
+        Err(error) if !span.is_disabled() => note(&span, error),
+        _ => {}
+    })
+}
+
+/// Does the work of a node within its span, and notes how it failed.
 pub(crate) fn within<T>(
     span: Span,
     work: impl Future<Output = Result<T, NodeError>>,
 ) -> impl Future<Output = Result<T, NodeError>> {
-    work.instrument(span.clone()).inspect(move |result| match result {
-        Err(error) if !span.is_disabled() => {
-            // A field of chats alone; a span without it leaves it out.
-            span.record("gen_ai.response.finish_reasons", "error");
-            failed(&span, error_type(error));
-        }
-        _ => {}
+    watched(span, work, |span, error| {
+        // A field of chats alone; a span without it leaves it out.
+        span.record("gen_ai.response.finish_reasons", "error");
+        failed(span, error_type(error));
     })
 }
 

@@ -99,14 +99,37 @@ impl Stage {
     }
 }
 
-/// The flow with another store where it has faiss.
-fn in_place_of_faiss(mut flow: Flow, name: &str, inputs: Value) -> Flow {
-    let node = flow.data("faiss_0");
+/// The flow with another store in the place of this node, whose own inputs go.
+fn in_place_of(mut flow: Flow, id: &str, own: &[&str], name: &str, inputs: &Value) -> Flow {
+    let node = flow.data(id);
     node["name"] = json!(name);
-    let own = node["inputs"].as_object_mut().unwrap();
-    own.shift_remove("basePath");
-    own.extend(inputs.as_object().unwrap().clone());
+    let saved = node["inputs"].as_object_mut().unwrap();
+    saved.retain(|input, _| !own.contains(&input.as_str()));
+    saved.extend(inputs.as_object().unwrap().clone());
     flow
+}
+
+fn in_place_of_faiss(flow: Flow, name: &str, inputs: &Value) -> Flow {
+    in_place_of(flow, "faiss_0", &["basePath"], name, inputs)
+}
+
+fn in_place_of_pinecone(flow: Flow, name: &str, inputs: &Value) -> Flow {
+    let own = ["pineconeIndex", "pineconeNamespace", "pineconeMetadataFilter"];
+    in_place_of(flow, "pinecone_0", &own, name, inputs)
+}
+
+/// An empty database with pgvector, and what a node says to reach it.
+fn postgres() -> (Postgres, Value) {
+    let postgres = Postgres::start();
+    postgres.sql("CREATE EXTENSION IF NOT EXISTS vector");
+    let inputs = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres"});
+    (postgres, inputs)
+}
+
+async fn with_postgres_credential(flow: Flow, server: &Parlor) -> Flow {
+    let secrets = json!({"user": "postgres", "password": Postgres::PASSWORD});
+    let credential = server.credential("PostgresApi", secrets).await;
+    flow.with_credential("postgres", &credential)
 }
 
 #[tokio::test]
@@ -117,13 +140,9 @@ async fn local_qna_answers_from_the_passage_that_fits() {
 
 #[tokio::test]
 async fn local_qna_answers_alike_from_postgres() {
-    let postgres = Postgres::start();
-    postgres.sql("CREATE EXTENSION IF NOT EXISTS vector");
-    let secrets = json!({"user": "postgres", "password": Postgres::PASSWORD});
-    let inputs = json!({"host": "127.0.0.1", "port": postgres.port(), "database": "postgres"});
+    let (postgres, inputs) = postgres();
     let stage = Stage::local(async |flow, server| {
-        let credential = server.credential("PostgresApi", secrets).await;
-        in_place_of_faiss(flow, "postgres", inputs).with_credential("postgres", &credential)
+        with_postgres_credential(in_place_of_faiss(flow, "postgres", &inputs), server).await
     })
     .await;
     stage.answers_from_the_right_passage().await;
@@ -134,7 +153,7 @@ async fn local_qna_answers_alike_from_postgres() {
 async fn local_qna_answers_alike_from_chroma() {
     let chroma = StoreServer::chroma();
     let inputs = json!({"chromaURL": chroma.url(), "collectionName": "town"});
-    let stage = Stage::local(async |flow, _| in_place_of_faiss(flow, "chroma", inputs)).await;
+    let stage = Stage::local(async |flow, _| in_place_of_faiss(flow, "chroma", &inputs)).await;
     stage.answers_from_the_right_passage().await;
 }
 
@@ -155,6 +174,13 @@ fn by_topic(text: &str) -> [f64; 3] {
     TOPICS.map(|topic| text.matches(topic).count() as f64 + 0.01)
 }
 
+/// The same of length 1, as OpenAI's vectors are: Chroma measures distances.
+fn embedded(text: &str) -> Vec<f64> {
+    let counts = by_topic(text);
+    let length = counts.iter().map(|count| count * count).sum::<f64>().sqrt();
+    counts.map(|count| count / length).to_vec()
+}
+
 /// An embedding model of topics, in OpenAI's form, and a page with all of them.
 async fn town() -> Scripted {
     Scripted::start(|request| {
@@ -166,28 +192,24 @@ async fn town() -> Scripted {
             let headers = vec![("content-type", "text/html".to_owned())];
             return Answer::Whole { status: 200, headers, body };
         }
-        embeddings(request, |text| by_topic(text).to_vec())
+        embeddings(request, embedded)
     })
     .await
 }
 
-#[tokio::test]
-async fn webpage_qna_answers_from_the_part_of_the_page_that_fits() {
-    let (town, pinecone) = (town().await, StoreServer::pinecone());
+/// `WebPage QnA.json` on a page of the town; `change` says where its store is, or puts
+/// another one in its place.
+async fn a_page_answers(options: Options, change: impl AsyncFnOnce(Flow, &Parlor) -> Flow) {
+    let town = town().await;
     let model = Aimock::saying(ANSWER);
     let place = town.base().trim_start_matches("http://").to_owned();
-    let options =
-        Options::default().provider("pinecone", pinecone.url()).env("PARLOR_EGRESS_ALLOW", &place);
-    let server = Parlor::start_with(options);
+    let server = Parlor::start_with(options.env("PARLOR_EGRESS_ALLOW", &place));
     let openai = server.openai_credential().await;
-    let secrets = json!({"pineconeApiKey": "right-key"});
-    let key = server.credential("pineconeApi", secrets).await;
     let flow = Flow::template("WebPage QnA")
         .with_openai(&openai, &model.basepath())
         .with_input("openAIEmbeddings_0", "basepath", json!(town.basepath()))
-        .with_input("cheerioWebScraper_0", "url", json!(format!("{}/town.html", town.base())))
-        .with_input("pinecone_0", "pineconeIndex", json!("town"))
-        .with_credential("pinecone", &key);
+        .with_input("cheerioWebScraper_0", "url", json!(format!("{}/town.html", town.base())));
+    let flow = change(flow, &server).await;
     let flow = server.install("WebPage QnA", &flow).await;
 
     let path = format!("/api/v1/vector/upsert/{flow}");
@@ -200,4 +222,36 @@ async fn webpage_qna_answers_from_the_part_of_the_page_that_fits() {
     let counts = by_topic(&first);
     assert!(counts[1] > counts[0] && counts[1] > counts[2], "{first}");
     assert!(first.contains(&format!("{}/town.html", town.base())), "where it is from: {first}");
+}
+
+#[tokio::test]
+async fn webpage_qna_answers_from_the_part_of_the_page_that_fits() {
+    let pinecone = StoreServer::pinecone();
+    let options = Options::default().provider("pinecone", pinecone.url());
+    a_page_answers(options, async |flow, server| {
+        let secrets = json!({"pineconeApiKey": "right-key"});
+        let key = server.credential("pineconeApi", secrets).await;
+        let flow = flow.with_input("pinecone_0", "pineconeIndex", json!("town"));
+        flow.with_credential("pinecone", &key)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn webpage_qna_answers_alike_from_postgres() {
+    let (_postgres, inputs) = postgres();
+    a_page_answers(Options::default(), async |flow, server| {
+        with_postgres_credential(in_place_of_pinecone(flow, "postgres", &inputs), server).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn webpage_qna_answers_alike_from_chroma() {
+    let chroma = StoreServer::chroma();
+    let inputs = json!({"chromaURL": chroma.url(), "collectionName": "page"});
+    a_page_answers(Options::default(), async |flow, _| {
+        in_place_of_pinecone(flow, "chroma", &inputs)
+    })
+    .await;
 }

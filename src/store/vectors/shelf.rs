@@ -122,6 +122,11 @@ impl Shelf {
         self.0.slot(&hash(name)).lock().await.strong_count() > 0
     }
 
+    /// As long as this is held, nobody who opens a collection is done.
+    pub(super) fn delay(&self) -> impl Drop {
+        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What a search would see now.
     pub(super) async fn snapshot(&self, name: &str) -> Arc<parlor_nodes::vector_index::Snapshot> {
         self.collection(name).await.unwrap().snapshot()

@@ -13,6 +13,7 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use parlor_actors::{Limits, SupervisorHandle, share_of};
+use parlor_nodes::Crowd;
 use parlor_nodes::egress::Guard;
 use parlor_nodes::upstream::Breakers;
 use parlor_schemas::UpsertJob;
@@ -37,8 +38,8 @@ use crate::upserts::{StoredLedger, Upserts, recovery};
 const HASTE: Duration = Duration::from_secs(1);
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Streams of a thread that can write each of their events by itself.
-const CALM_STREAMS: u64 = 500;
+/// Streams of a thread that can pass on each of their tokens by itself.
+const CALM_STREAMS: u64 = 400;
 /// Memory for the large bodies of all requests together, unless a single one may have more.
 const BODY_ROOM: usize = 512 << 20;
 
@@ -106,8 +107,8 @@ impl Application {
             streams: StreamLimits {
                 heartbeat: Duration::from_secs(args.heartbeat_s),
                 patience: Duration::from_secs(args.reader_timeout_s),
-                n_calm: CALM_STREAMS * args.n_threads() as u64,
             },
+            crowd: Arc::new(Crowd::new(CALM_STREAMS * args.n_threads() as u64)),
             metrics: Arc::default(),
             metrics_are_public: args.metrics_public,
             running_keys: RunningKeys::default(),

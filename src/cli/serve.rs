@@ -17,6 +17,9 @@ use crate::stop::{self, Signals};
 use crate::store::{NewKey, Store};
 use crate::{example, telemetry};
 
+/// Connections that may wait to be taken. With the 128 of the standard library, a crowd that
+/// comes back at once (a proxy after a restart) loses packets and repeats them a second later.
+const BACKLOG: i32 = 4096;
 /// A file that tells that the example was installed.
 pub(super) const EXAMPLE_MARK: &str = "example.installed";
 
@@ -31,6 +34,7 @@ pub(super) async fn run(data_dir: PathBuf, args: ServeArgs) -> anyhow::Result<u8
             args.host, args.port
         )
     })?;
+    socket2::SockRef::from(&listener).listen(BACKLOG)?;
     let local = listener.local_addr()?;
     let mut application = Application::build(&data_dir, &args).await?;
     application.recover().await?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::FutureExt;
-use parlor_nodes::EventSink;
 use parlor_nodes::spans;
 use parlor_nodes::speech::is_transcribed;
+use parlor_nodes::{Crowd, EventSink};
 use parlor_schemas::prediction::Upload;
 use parlor_schemas::{
     ChatId, ChatType, ChatflowId, ErrorCode, PredictionRequest, SessionId, SessionKey, StreamEvent,
@@ -176,7 +176,7 @@ async fn predict(
     let mut ticket = Ticket::take(&state)?;
     match hand_over(request, &id, payload, &state, door, &mut ticket).await {
         Ok(Handed::Streamed(events, turn)) => {
-            sse::respond(events, turn, ticket, state.streams).await
+            sse::respond(events, turn, ticket, state.streams, state.crowd.clone()).await
         }
         Ok(Handed::Whole(turn)) => Ok(HttpResponse::Ok().json(ticket.ended(turn.await)?)),
         Ok(Handed::Repeated { reply, as_stream }) => {
@@ -232,7 +232,7 @@ async fn hand_over(
     let streams = prediction.streaming && plan.can_stream;
     // A keeper gives a reader up after his patience, and must be first.
     let sink_patience = if is_kept { patience * 2 } else { patience };
-    let (events, receiver) = stream(streams, sink_patience);
+    let (events, receiver) = stream(streams, sink_patience, &state.crowd);
     let (trace_id, api_key) = (trace_id(&request), gate::opened_by(&request));
     let arrival = Arrival { asked_at, trace_id, api_key, door, repetition };
     let turn = bind(state, &flow, &plan, prediction, incoming.files, arrival, events)?;
@@ -249,12 +249,16 @@ async fn hand_over(
 }
 
 /// The two ends of a stream, where the turn has one.
-fn stream(streams: bool, patience: Duration) -> (EventSink, Option<mpsc::Receiver<StreamEvent>>) {
+fn stream(
+    streams: bool,
+    patience: Duration,
+    crowd: &Arc<Crowd>,
+) -> (EventSink, Option<mpsc::Receiver<StreamEvent>>) {
     if !streams {
         return (EventSink::none(), None);
     }
     let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
-    (EventSink::new(sender, patience), Some(receiver))
+    (EventSink::new(sender, patience, crowd.clone()), Some(receiver))
 }
 
 /// When and through which door a request came, with which key, its id in logs

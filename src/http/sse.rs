@@ -1,16 +1,17 @@
 //! The body of a streamed answer. All that is ready goes out in one write, so
 //! it coalesces under load and stays byte-exact; events are never merged.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::stream;
+use parlor_nodes::Crowd;
 use parlor_schemas::{ErrorCode, Fault, StreamEvent, TurnReply, event::Done};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::error::{self, ApiError};
 use super::keeper;
@@ -20,8 +21,6 @@ use super::ticket::Ticket;
 
 /// A comment of the event stream: clients skip it, proxies see life.
 pub(super) const HEARTBEAT: &[u8] = b":heartbeat\n\n";
-/// Between two writes of one stream, at most.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a streamed answer is made of.
 pub(super) trait Events: 'static {
@@ -49,6 +48,7 @@ pub async fn respond(
     turn: keeper::Ending,
     mut ticket: Ticket,
     limits: StreamLimits,
+    crowd: Arc<Crowd>,
 ) -> Result<HttpResponse, ApiError> {
     let first = timeout(limits.heartbeat, events.recv()).await;
     let (first, ending) = match first {
@@ -61,8 +61,8 @@ pub async fn respond(
     };
     ticket.opened();
     let request = RequestId::current();
-    let written = Instant::now();
-    Ok(response(Body { first, events, ending, limits, ticket, written, request }))
+    let has_text = false;
+    Ok(response(Body { first, events, ending, limits, ticket, crowd, has_text, request }))
 }
 
 /// The head of a stream.
@@ -100,8 +100,9 @@ struct Body {
     ending: Ending,
     limits: StreamLimits,
     ticket: Ticket,
-    /// When something was last handed to the connection.
-    written: Instant,
+    crowd: Arc<Crowd>,
+    /// The first words are not waited for.
+    has_text: bool,
     /// The body is made after the handler is done, where nobody else knows it.
     request: Option<RequestId>,
 }
@@ -130,15 +131,15 @@ impl Events for Body {
                 Err(_) => return Some(Bytes::from_static(HEARTBEAT)),
             },
         };
-        if event.is_some() {
-            self.gather().await;
-        }
         match event {
             Some(event) => {
                 self.ticket.began();
-                event.write_to(&mut out);
+                if self.has_text {
+                    self.crowd.gather().await;
+                }
+                self.write(&event, &mut out);
                 while let Ok(event) = self.events.try_recv() {
-                    event.write_to(&mut out);
+                    self.write(&event, &mut out);
                 }
             }
             // The node has said all: what remains waits for the commit.
@@ -151,19 +152,14 @@ impl Events for Body {
                 Ending::Sent => return None,
             },
         }
-        self.written = Instant::now();
         Some(out.into())
     }
 }
 
 impl Body {
-    /// Waits while many streams are open, so that more than one event goes out in
-    /// a write: beyond what the machine can write one by one they would all be late.
-    async fn gather(&self) {
-        let pause = pause(self.ticket.n_streams(), self.limits.n_calm);
-        if self.written.elapsed() < pause {
-            sleep_until((self.written + pause).into()).await;
-        }
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+        self.has_text |= matches!(event, StreamEvent::Token(_));
+        event.write_to(out);
     }
 
     fn write_end(&self, result: Result<TurnReply, Fault>, out: &mut Vec<u8>) {
@@ -179,12 +175,6 @@ impl Body {
         }
         StreamEvent::End(Done).write_to(out);
     }
-}
-
-/// The time between two writes of one stream: none up to `n_calm` streams, then
-/// longer with each of them.
-fn pause(n_streams: u64, n_calm: u64) -> Duration {
-    Duration::from_millis(n_streams.saturating_sub(n_calm) / 10).min(LONGEST_PAUSE)
 }
 
 /// Each key only where it holds something, in Flowise's order.
@@ -209,15 +199,4 @@ fn metadata(reply: &TurnReply) -> Value {
     }
     map.insert("traceId".into(), json!(reply.trace_id));
     Value::Object(map)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_are_gathered_only_where_many_streams_are_open_and_never_for_long() {
-        let ms = |n_streams| pause(n_streams, 1_000).as_millis();
-        assert_eq!([ms(1), ms(1_000), ms(1_500), ms(2_000), ms(90_000)], [0, 0, 50, 100, 100]);
-    }
 }

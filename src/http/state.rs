@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use parlor_actors::SupervisorHandle;
-use parlor_nodes::Services;
+use parlor_nodes::{Crowd, Services};
 use parlor_schemas::{ChatflowId, Fault, MessageFilter};
 use uuid::Uuid;
 
@@ -27,8 +27,6 @@ pub struct StreamLimits {
     pub heartbeat: Duration,
     /// How long a reader may take nothing.
     pub patience: Duration,
-    /// Up to so many streams at a time, each event is a write of its own.
-    pub n_calm: u64,
 }
 
 /// The server's parts, seen from a handler.
@@ -47,6 +45,8 @@ pub struct AppState {
     pub basic: Option<(String, String)>,
     /// How streams are kept alive and given up.
     pub streams: StreamLimits,
+    /// The streams that are open.
+    pub crowd: Arc<Crowd>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether anybody may read the metrics.

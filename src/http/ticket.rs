@@ -57,11 +57,6 @@ impl Ticket {
         self.streams = true;
     }
 
-    /// The streams that are open in the whole server.
-    pub fn n_streams(&self) -> u64 {
-        self.metrics.streams.now()
-    }
-
     /// Notes that the answer is one that was given before: no turn ran.
     pub fn replayed(&mut self) {
         self.is_over = true;

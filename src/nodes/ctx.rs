@@ -1,20 +1,17 @@
 //! What a node may ask of the turn it runs in.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlor_schemas::{
-    ChatId, ChatflowId, Exchanges, Fault, HistoryItem, SessionId, StreamEvent, Upload, Usage,
-};
+use parlor_schemas::{ChatId, ChatflowId, Exchanges, Fault, HistoryItem, SessionId, Upload, Usage};
 use serde_json::Value;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use crate::egress::Guard;
 use crate::error::NodeError;
+use crate::events::EventSink;
 use crate::retrieval::{IndexShelf, UpsertLedger};
 use crate::upstream::Breakers;
 
@@ -242,79 +239,6 @@ impl UsageMeter {
         Usage {
             input_tokens: self.input.load(Ordering::Relaxed),
             output_tokens: self.output.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// The request's own way to its client. Bounded: a slow reader slows the model
-/// down instead of filling memory.
-#[derive(Clone, Default)]
-pub struct EventSink {
-    channel: Option<Arc<Channel>>,
-}
-
-struct Channel {
-    sender: mpsc::Sender<StreamEvent>,
-    started: AtomicBool,
-    patience: Duration,
-}
-
-impl EventSink {
-    /// A sink into a channel that the HTTP body reads. Who takes nothing for
-    /// as long as `patience`, while the channel is full, has left.
-    pub fn new(sender: mpsc::Sender<StreamEvent>, patience: Duration) -> Self {
-        let channel = Channel { sender, started: AtomicBool::new(false), patience };
-        Self { channel: Some(Arc::new(channel)) }
-    }
-
-    /// The sink of a request that is answered in one piece.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// True when somebody listens.
-    pub fn is_open(&self) -> bool {
-        self.channel.is_some()
-    }
-
-    /// A piece of the answer. The first one also opens the answer, and may be
-    /// empty (OpenAI's first chunk is); later empty pieces are left out.
-    ///
-    /// # Errors
-    /// [`NodeError::Cancelled`] when the client left.
-    pub async fn token(&self, text: &str) -> Result<(), NodeError> {
-        let Some(channel) = &self.channel else { return Ok(()) };
-        if !channel.started.swap(true, Ordering::Relaxed) {
-            channel.send(StreamEvent::Start(text.to_owned())).await?;
-        }
-        if text.is_empty() {
-            return Ok(());
-        }
-        channel.send(StreamEvent::Token(text.to_owned())).await
-    }
-
-    /// Any other event.
-    ///
-    /// # Errors
-    /// [`NodeError::Cancelled`] when the client left.
-    pub async fn emit(&self, event: StreamEvent) -> Result<(), NodeError> {
-        match &self.channel {
-            Some(channel) => channel.send(event).await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Channel {
-    async fn send(&self, event: StreamEvent) -> Result<(), NodeError> {
-        let event = match self.sender.try_send(event) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(NodeError::Cancelled),
-            Err(TrySendError::Full(event)) => event,
-        };
-        match tokio::time::timeout(self.patience, self.sender.send(event)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(NodeError::Cancelled),
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod document_loaders;
 pub mod egress;
 pub mod embeddings;
 pub mod error;
+pub mod events;
 pub mod extract;
 pub mod files;
 #[cfg(test)]
@@ -64,8 +65,9 @@ mod web;
 pub mod wire;
 pub mod workers;
 
-pub use ctx::{EventSink, Services, Transcript, TurnCtx};
+pub use ctx::{Services, Transcript, TurnCtx};
 pub use error::NodeError;
+pub use events::{Crowd, EventSink};
 pub use inputs::{InputValue, Inputs};
 pub use instance::{ChatModel, Document, Instance, Memory, RunOutput, Runnable};
 pub use rich_text::{Piece, RichText};

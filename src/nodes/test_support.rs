@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::ctx::{EventSink, Services, Transcript, TurnCtx};
+use crate::ctx::{Services, Transcript, TurnCtx};
 use crate::error::NodeError;
+use crate::events::{Crowd, EventSink};
 use crate::inputs::{InputValue, Inputs};
 use crate::instance::{ChatModel, Instance, ModelProfile, Tool, ToolOutput};
 
@@ -88,9 +89,17 @@ impl TestTurn {
     }
 
     /// The context and the end where its client reads.
-    pub(crate) fn streaming(mut self) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
+    pub(crate) fn streaming(self) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
+        self.streaming_among(Arc::new(Crowd::new(u64::MAX)))
+    }
+
+    /// The same, one more of a crowd.
+    pub(crate) fn streaming_among(
+        mut self,
+        crowd: Arc<Crowd>,
+    ) -> (TurnCtx, mpsc::Receiver<StreamEvent>) {
         let (sender, receiver) = mpsc::channel(256);
-        self.ctx.events = EventSink::new(sender, Duration::from_secs(30));
+        self.ctx.events = EventSink::new(sender, Duration::from_secs(30), crowd);
         (self.ctx, receiver)
     }
 }

@@ -88,6 +88,18 @@ async fn p13_idle_connections_do_not_use_up_the_open_files_that_a_shell_gives() 
 }
 
 #[tokio::test]
+async fn p13_a_thousand_connections_at_once_wait_for_their_turn() {
+    let (server, _model, flow) = conversation(Options::default()).await;
+    server.signal("STOP");
+    let opened = futures::future::join_all((0..1_000).map(|_| begin(&server, "")));
+    // While the server takes none, those that its queue has no room for are never opened.
+    let opened = tokio::time::timeout(Duration::from_secs(20), opened).await;
+    server.signal("CONT");
+    assert!(opened.is_ok(), "connections were turned away");
+    server.ask(&flow, &json!({"question": "hi"})).await.expect(200);
+}
+
+#[tokio::test]
 async fn a21_a_head_or_a_body_that_drips_is_given_up() {
     let (server, model, flow) = conversation(impatient()).await;
     let head = begin(&server, "POST /api/v1/prediction/x HTTP/1.1\r\nX-Slow: ").await;

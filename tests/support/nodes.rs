@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parlor_nodes::ctx::{AgentBudget, EventSink, Kept, Services, Transcript, UsageMeter};
+use parlor_nodes::ctx::{AgentBudget, Kept, Services, Transcript, UsageMeter};
 use parlor_nodes::inputs::Secrets;
 use parlor_nodes::retrieval::{Embeddings, RecordManager};
 use parlor_nodes::vector_stores::VectorStore;
-use parlor_nodes::{InputValue, Inputs, Instance, NodeError, TurnCtx, registry};
+use parlor_nodes::{EventSink, InputValue, Inputs, Instance, NodeError, TurnCtx, registry};
 use parlor_schemas::{ChatId, ChatflowId, Exchanges, Fault, SessionId};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;

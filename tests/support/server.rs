@@ -163,11 +163,16 @@ impl Parlor {
 
     /// Asks the process to stop.
     pub fn send_sigterm(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends the process the signal of this name.
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+            .args(["-c", "kill -\"$1\" \"$0\"", &self.child.id().to_string(), name])
             .status()
             .expect("sh can be started");
-        assert!(sent.success(), "the server was gone before SIGTERM reached it");
+        assert!(sent.success(), "the server was gone before SIG{name} reached it");
     }
 
     /// Waits until the process has ended by itself.

@@ -5,8 +5,8 @@ use parlor_schemas::StreamEvent;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::ctx::EventSink;
 use crate::error::NodeError;
+use crate::events::EventSink;
 use crate::instance::{Document, RunOutput};
 
 /// Most bytes of one tool's output that a model reads.

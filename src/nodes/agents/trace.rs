@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::findings::{MAX_OBSERVATION, cut};
-use crate::ctx::EventSink;
 use crate::error::NodeError;
+use crate::events::EventSink;
 
 /// Tells the steps of one run, or nothing.
 pub(super) struct Trace {

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::arguments;
-use crate::ctx::{EventSink, TurnCtx};
+use crate::ctx::TurnCtx;
 use crate::error::NodeError;
+use crate::events::EventSink;
 use crate::inputs::Inputs;
 use crate::instance::{Document, Instance, RunOutput, Runnable, Tool, ToolOutput};
 use crate::model::ToolDefinition;

@@ -1,16 +1,11 @@
 //! A reply that comes in frames: events of a stream, or lines of JSON.
 
-use std::time::Duration;
-
 use super::http::Reply;
 use crate::error::NodeError;
 
 /// Longest frame. A token is a few bytes; a whole tool call of an Ollama
 /// stream is one frame.
 pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
-
-/// How long an answer that is complete waits for the end of its stream.
-const DRAIN_TIME: Duration = Duration::from_millis(10);
 
 /// Bytes that are no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +59,7 @@ impl<'e, F: Frames> FrameStream<'e, F> {
     /// What [`Reply::chunk`] says, or a frame over the bound.
     pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>, NodeError> {
         while !self.checked(F::advance)? {
-            match self.reply.chunk().await? {
+            match self.reply.gathered().await? {
                 Some(piece) => self.frames.push(&piece),
                 None if self.checked(F::finish)? => break,
                 None => return Ok(None),
@@ -74,11 +69,9 @@ impl<'e, F: Frames> FrameStream<'e, F> {
     }
 
     /// Reads to the end of a reply whose last frame was seen, so that its
-    /// connection can be used again. The end is usually there already.
-    pub(crate) async fn drain(mut self) {
-        let rest = async { while let Ok(Some(_)) = self.reply.chunk().await {} };
-        // A server that keeps the stream open costs the connection, not the turn.
-        let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+    /// connection can be used again.
+    pub(crate) async fn drain(self) {
+        self.reply.drain().await;
     }
 
     fn checked(

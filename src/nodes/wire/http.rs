@@ -1,6 +1,7 @@
 //! Sends a request to a provider and reads its reply: with time limits, few
 //! retries, bounded bodies, and errors that tell no secrets.
 
+mod body;
 mod budget;
 mod pause;
 mod refusal;
@@ -18,6 +19,7 @@ pub(crate) use refusal::complaint;
 use crate::ctx::TurnCtx;
 use crate::error::NodeError;
 use crate::spans;
+use body::Body;
 use watch::Watch;
 
 const MAX_RETRIES: u32 = 2;
@@ -54,7 +56,7 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Reply<'a> {
     /// The call that it answers.
     pub(crate) call: Call<'a>,
-    response: Response,
+    body: Body,
     /// Tells the address's breaker how it goes on.
     watch: Watch<'a>,
     /// When the next chunk must be there, and the limit that this comes from.
@@ -121,8 +123,8 @@ impl<'a> Call<'a> {
         loop {
             let failure = match self.once(build(&client), due, n_retries).await {
                 Ok((response, watch)) => {
-                    let limit = self.timeout;
-                    return Ok(Reply { call: self, response, watch, due, limit, end, n_bytes: 0 });
+                    let (body, limit) = (Body::Direct(response), self.timeout);
+                    return Ok(Reply { call: self, body, watch, due, limit, end, n_bytes: 0 });
                 }
                 Err(failure) => failure,
             };
@@ -240,7 +242,7 @@ impl Reply<'_> {
     /// or what [`Call::reading_up_to`] allows.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NodeError> {
         let call = self.call;
-        let chunk = call.within(self.due, self.limit, self.response.chunk()).await;
+        let chunk = call.within(self.due, self.limit, self.body.chunk()).await;
         let chunk = chunk.inspect_err(|error| self.watch.missed(error, self.limit))?;
         let chunk = chunk.map_err(|_| {
             self.watch.broke();
@@ -257,6 +259,23 @@ impl Reply<'_> {
             return Err(call.broken(format!("sent an answer of more than {mib} MiB")));
         }
         Ok(chunk)
+    }
+
+    /// As [`chunk`](Self::chunk), of a reply that is passed on as it comes: where many
+    /// are, it gathers for a while.
+    ///
+    /// # Errors
+    /// As of [`Reply::chunk`].
+    pub(crate) async fn gathered(&mut self) -> Result<Option<Bytes>, NodeError> {
+        if let Some(crowd) = self.call.ctx.events.crowd() {
+            self.body.read_ahead(crowd);
+        }
+        self.chunk().await
+    }
+
+    /// Leaves a reply that has said all.
+    pub(crate) async fn drain(self) {
+        self.body.drain().await;
     }
 
     /// All bytes.
@@ -283,9 +302,9 @@ pub(crate) mod test_support {
         let pieces = pieces.into_iter().map(Ok::<_, Infallible>);
         let body = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
         let end = Instant::now() + MAX_CALL;
-        let response = http::Response::new(body).into();
+        let body = Body::Direct(http::Response::new(body).into());
         let watch = Watch::nobody(&call);
-        Reply { call, response, watch, due: end, limit: MAX_CALL, end, n_bytes: 0 }
+        Reply { call, body, watch, due: end, limit: MAX_CALL, end, n_bytes: 0 }
     }
 }
 

@@ -41,8 +41,7 @@ impl LineBuffer {
             }
             self.after_cr = false;
         }
-        let found =
-            self.bytes[self.scanned..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let found = memchr::memchr2(b'\n', b'\r', &self.bytes[self.scanned..]);
         let end = found.map_or(self.bytes.len(), |at| self.scanned + at);
         if end - self.start > MAX_FRAME_BYTES {
             return Err(FrameError::TooLong);

@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod damage;
+mod gathered;
 mod gemini;
 
 use std::sync::Arc;

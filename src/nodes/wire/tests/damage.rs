@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::eventstream::test_support::event;
 
 /// An answer in chunks; a test server wants it for ever.
-fn chunked(chunks: &[&[u8]]) -> &'static [&'static [u8]] {
+pub(super) fn chunked(chunks: &[&[u8]]) -> &'static [&'static [u8]] {
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     let chunk =
         |chunk: &&[u8]| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();

@@ -14,6 +14,9 @@ use crate::handle::Limits;
 /// Every turn enters and leaves, so one lock for all of them would be felt.
 const N_STRIPES: usize = 16;
 
+/// Turns that each shard of a late server may have, streams aside.
+const LATE_TURNS: usize = 512;
+
 /// Whose limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -28,6 +31,8 @@ pub(crate) struct Admission {
     permits: Arc<Semaphore>,
     chatflows: Arc<Shares<ChatflowId>>,
     keys: Arc<Shares<Arc<str>>>,
+    /// One more reference for each turn that is answered in one piece.
+    whole: Arc<()>,
 }
 
 /// The place of one turn.
@@ -35,20 +40,36 @@ pub(crate) struct TurnPermit {
     _permit: OwnedSemaphorePermit,
     _of_chatflow: Share<ChatflowId>,
     _of_key: Option<Share<Arc<str>>>,
+    _whole: Option<Arc<()>>,
+}
+
+/// What is asked for.
+pub(crate) struct Wish {
+    pub(crate) chatflow: ChatflowId,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) is_streamed: bool,
 }
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_turns));
-        Self { limits, permits, chatflows: Arc::default(), keys: Arc::default() }
+        Self {
+            limits,
+            permits,
+            chatflows: Arc::default(),
+            keys: Arc::default(),
+            whole: Arc::default(),
+        }
     }
 
-    /// Takes a place for a turn, or none at all.
-    pub(crate) fn admit(
-        &self,
-        chatflow: ChatflowId,
-        key: Option<Arc<str>>,
-    ) -> Result<TurnPermit, Refusal> {
+    /// Takes a place for a turn, or none at all. A late server takes fewer. Streams are left
+    /// out of that: they go on at their models' pace, and gather while they wait.
+    pub(crate) fn admit(&self, wish: Wish, is_late: bool) -> Result<TurnPermit, Refusal> {
+        let Wish { chatflow, key, is_streamed } = wish;
+        let n_whole = Arc::strong_count(&self.whole) - 1;
+        if is_late && !is_streamed && n_whole >= LATE_TURNS * self.limits.n_shards.max(1) {
+            return Err(Refusal::Server);
+        }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Refusal::Server)?;
         let of_chatflow = self.chatflows.enter(chatflow, self.limits.max_chatflow_turns);
         let of_chatflow = of_chatflow.ok_or(Refusal::Chatflow)?;
@@ -56,7 +77,13 @@ impl Admission {
             None => None,
             Some(key) => Some(self.keys.enter(key, self.limits.max_key_turns).ok_or(Refusal::Key)?),
         };
-        Ok(TurnPermit { _permit: permit, _of_chatflow: of_chatflow, _of_key: of_key })
+        let whole = (!is_streamed).then(|| self.whole.clone());
+        Ok(TurnPermit {
+            _permit: permit,
+            _of_chatflow: of_chatflow,
+            _of_key: of_key,
+            _whole: whole,
+        })
     }
 
     /// Turns that were admitted and have not left.
@@ -142,6 +169,10 @@ mod tests {
         ChatflowId::from_bytes([n; 16])
     }
 
+    fn wish(chatflow: ChatflowId, key: Option<Arc<str>>) -> Wish {
+        Wish { chatflow, key, is_streamed: false }
+    }
+
     fn key(name: &str) -> Option<Arc<str>> {
         Some(name.into())
     }
@@ -149,15 +180,32 @@ mod tests {
     #[test]
     fn a_refused_turn_takes_no_place_anywhere() {
         let admission = admission(3, 2, 1);
-        let first = admission.admit(chatflow(1), key("a")).unwrap();
-        assert_eq!(admission.admit(chatflow(2), key("a")).err(), Some(Refusal::Key));
-        let second = admission.admit(chatflow(1), key("b")).unwrap();
-        assert_eq!(admission.admit(chatflow(1), None).err(), Some(Refusal::Chatflow));
+        let first = admission.admit(wish(chatflow(1), key("a")), false).unwrap();
+        assert_eq!(admission.admit(wish(chatflow(2), key("a")), false).err(), Some(Refusal::Key));
+        let second = admission.admit(wish(chatflow(1), key("b")), false).unwrap();
+        assert_eq!(admission.admit(wish(chatflow(1), None), false).err(), Some(Refusal::Chatflow));
         assert_eq!((admission.n_admitted(), admission.n_sharers()), (2, 3));
-        let third = admission.admit(chatflow(2), None).unwrap();
-        assert_eq!(admission.admit(chatflow(3), key("c")).err(), Some(Refusal::Server));
+        let third = admission.admit(wish(chatflow(2), None), false).unwrap();
+        assert_eq!(
+            admission.admit(wish(chatflow(3), key("c")), false).err(),
+            Some(Refusal::Server)
+        );
         drop((first, second, third));
         assert_eq!((admission.n_admitted(), admission.n_sharers()), (0, 0));
+    }
+
+    #[test]
+    fn a_late_server_takes_a_part_of_its_turns() {
+        let limits = Limits { n_shards: 2, max_turns: 2_000, ..Limits::default() };
+        let admission = Admission::new(limits);
+        let admit = |is_late| admission.admit(wish(chatflow(1), None), is_late);
+        let places: Vec<_> = (0..2 * LATE_TURNS).map(|_| admit(true).unwrap()).collect();
+        assert_eq!(admit(true).err(), Some(Refusal::Server));
+        assert!(admit(false).is_ok());
+        let stream = Wish { is_streamed: true, ..wish(chatflow(1), None) };
+        assert!(admission.admit(stream, true).is_ok());
+        drop(places);
+        assert!(admit(true).is_ok());
     }
 
     #[test]
@@ -169,7 +217,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..1_000 {
                         let named = key(if round % 2 == 0 { "a" } else { "b" });
-                        let permit = admission.admit(chatflow(n % 3), named);
+                        let permit = admission.admit(wish(chatflow(n % 3), named), false);
                         assert!(admission.n_sharers() <= 5);
                         drop(permit);
                     }

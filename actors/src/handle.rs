@@ -13,11 +13,11 @@ use parlor_schemas::{ChatId, ChatflowId, ErrorCode, Fault, SessionKey, TurnReply
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admission::{Admission, Refusal, TurnPermit};
+use crate::admission::{Admission, Refusal, TurnPermit, Wish};
 use crate::messages::{CountPending, DescribeShard, DropMemory, ForgetSession, RunTurn};
 use crate::ports::{HistoryStore, TurnRunner};
 use crate::running::{Entry, RunningTurns};
-use crate::shard::ShardActor;
+use crate::shard::{Lateness, ShardActor};
 use crate::step::cancelled;
 use crate::view::ShardView;
 
@@ -44,6 +44,10 @@ pub struct Limits {
 }
 
 const MAX_TURNS: usize = 4096;
+/// A shard that is later than this has more turns to work on than it can: further ones would
+/// only wait, and make all wait longer. At the peak rate, a thousand turns on two cores make
+/// it about so late.
+const MAX_LATENESS: Duration = Duration::from_millis(10);
 
 /// What one chatflow or one key may take of so many turns where the operator
 /// does not say: three quarters, rounded up.
@@ -97,13 +101,18 @@ pub struct SupervisorHandle {
 }
 
 struct Inner {
-    shards: Vec<Addr<ShardActor>>,
+    shards: Vec<Shard>,
     arbiters: Vec<Arbiter>,
     hasher: RandomState,
     admission: Admission,
     running: Arc<RunningTurns>,
     limits: Limits,
     stats: Arc<Stats>,
+}
+
+struct Shard {
+    addr: Addr<ShardActor>,
+    lateness: Arc<Lateness>,
 }
 
 impl SupervisorHandle {
@@ -117,9 +126,12 @@ impl SupervisorHandle {
         for _ in 0..limits.n_shards.max(1) {
             let arbiter = Arbiter::new();
             let (store, stats) = (store.clone(), stats.clone());
-            shards.push(ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
-                ShardActor::new(store, limits, stats)
-            }));
+            let lateness = Arc::<Lateness>::default();
+            let shared = lateness.clone();
+            let addr = ShardActor::start_in_arbiter(&arbiter.handle(), move |_| {
+                ShardActor::new(store, limits, stats, shared)
+            });
+            shards.push(Shard { addr, lateness });
             arbiters.push(arbiter);
         }
         let admission = Admission::new(limits);
@@ -143,14 +155,21 @@ impl SupervisorHandle {
         key: SessionKey,
         runner: Box<dyn TurnRunner>,
     ) -> Result<PendingTurn, Fault> {
-        let admitted = self.inner.admission.admit(key.chatflow, runner.api_key());
+        let shard = self.shard(&key);
+        let is_late = shard.lateness.get() > MAX_LATENESS;
+        let wish = Wish {
+            chatflow: key.chatflow,
+            key: runner.api_key(),
+            is_streamed: runner.is_streamed(),
+        };
+        let admitted = self.inner.admission.admit(wish, is_late);
         let permit = admitted.map_err(|refusal| self.refused(refusal))?;
         let cancel = CancellationToken::new();
         let (reply, answer) = oneshot::channel();
         let chat = runner.chat_id().map(|chat| (key.chatflow, chat));
         let entry = chat.map(|chat| self.inner.running.enter(chat, cancel.clone()));
-        let shard = self.shard(&key);
         shard
+            .addr
             .try_send(RunTurn { key, runner, cancel: cancel.clone(), reply })
             .map_err(|_| self.full())?;
         Ok(PendingTurn { answer, _permit: permit, _entry: entry, cancel: cancel.drop_guard() })
@@ -175,14 +194,14 @@ impl SupervisorHandle {
     /// What the store says, or [`ErrorCode::Overloaded`].
     pub async fn forget_session(&self, key: SessionKey) -> Result<u64, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.shard(&key).try_send(ForgetSession { key, reply }).map_err(|_| self.full())?;
+        self.shard(&key).addr.try_send(ForgetSession { key, reply }).map_err(|_| self.full())?;
         answer.await.unwrap_or_else(|_| Err(session_died()))
     }
 
     /// Makes every live session of a chatflow read its conversation again.
     pub async fn drop_memory(&self, chatflow: ChatflowId) {
         for shard in &self.inner.shards {
-            let _ = shard.send(DropMemory { chatflow }).await;
+            let _ = shard.addr.send(DropMemory { chatflow }).await;
         }
     }
 
@@ -190,7 +209,7 @@ impl SupervisorHandle {
     pub async fn count_pending(&self) -> usize {
         let mut n_pending = 0;
         for shard in &self.inner.shards {
-            n_pending += shard.send(CountPending).await.unwrap_or(0);
+            n_pending += shard.addr.send(CountPending).await.unwrap_or(0);
         }
         n_pending
     }
@@ -198,9 +217,14 @@ impl SupervisorHandle {
     /// What each shard has to do, with the names of its `most` busiest sessions.
     pub async fn describe(&self, most: usize) -> Vec<ShardView> {
         let shards = self.inner.shards.iter();
-        let asked = shards.map(|shard| shard.send(DescribeShard { most }));
+        let asked = shards.map(|shard| shard.addr.send(DescribeShard { most }));
         let told = futures::future::join_all(asked).await;
         told.into_iter().map(Result::unwrap_or_default).collect()
+    }
+
+    /// By how much the slowest of the sessions' threads is behind.
+    pub fn lateness(&self) -> Duration {
+        self.inner.shards.iter().map(|shard| shard.lateness.get()).max().unwrap_or_default()
     }
 
     /// How much the actors take on.
@@ -232,7 +256,7 @@ impl SupervisorHandle {
         }
     }
 
-    fn shard(&self, key: &SessionKey) -> &Addr<ShardActor> {
+    fn shard(&self, key: &SessionKey) -> &Shard {
         let hash = self.inner.hasher.hash_one(key) as usize;
         &self.inner.shards[hash % self.inner.shards.len()]
     }

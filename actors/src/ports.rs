@@ -34,6 +34,11 @@ pub trait TurnRunner: Send {
         None
     }
 
+    /// Whether its answer goes out while it is made.
+    fn is_streamed(&self) -> bool {
+        false
+    }
+
     /// Runs the turn after those of `tail`. The future lives on the
     /// session's arbiter. It must end soon after `cancel` fires; what it
     /// returns then is dropped.

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, MessageResult};
 use indexmap::IndexMap;
@@ -16,6 +16,8 @@ use crate::session::{Gauge, SessionActor};
 use crate::step::{ShardEnv, StepEnv};
 use crate::view::{Busy, ShardView, busiest};
 
+/// How often a shard looks whether it is late.
+const TICK: Duration = Duration::from_millis(50);
 /// How many sessions are looked at to find one that can go.
 const EVICTION_SAMPLE: usize = 16;
 
@@ -25,6 +27,27 @@ pub(crate) struct ShardActor {
     sessions: IndexMap<SessionKey, Entry>,
     /// Where the next eviction starts to look, so that it goes round.
     eviction_hand: usize,
+    lateness: Arc<Lateness>,
+    /// When the next look is due.
+    due: Instant,
+}
+
+/// By how much a shard's thread is behind with what it has to do, a mean of the last few
+/// looks: a turn waits about as long each time that it goes on, which is often.
+#[derive(Debug, Default)]
+pub(crate) struct Lateness(AtomicU64);
+
+impl Lateness {
+    pub(crate) fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    /// One look more. Only the shard itself writes.
+    fn note(&self, late: Duration) {
+        let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(before - before / 4 + late / 4, Ordering::Relaxed);
+    }
 }
 
 struct Entry {
@@ -33,9 +56,21 @@ struct Entry {
 }
 
 impl ShardActor {
-    pub(crate) fn new(store: Arc<dyn HistoryStore>, limits: Limits, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn HistoryStore>,
+        limits: Limits,
+        stats: Arc<Stats>,
+        lateness: Arc<Lateness>,
+    ) -> Self {
         let env = Rc::new(ShardEnv { store, stats, limits });
-        Self { env, sessions: IndexMap::new(), eviction_hand: 0 }
+        let due = Instant::now() + TICK;
+        Self { env, sessions: IndexMap::new(), eviction_hand: 0, lateness, due }
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        self.lateness.note(now.saturating_duration_since(self.due));
+        self.due = now + TICK;
     }
 
     /// The live actor of a session: the one at hand, or a new one that will
@@ -133,6 +168,7 @@ impl Actor for ShardActor {
         // Permits are the limit; the mailbox only must not be a smaller one.
         ctx.set_mailbox_capacity(self.env.limits.max_turns + 1024);
         ctx.run_interval(self.env.limits.idle_after / 4, |shard, _| shard.sweep());
+        ctx.run_interval(TICK, |shard, _| shard.look_at_the_clock());
     }
 }
 

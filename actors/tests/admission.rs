@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use parlor_actors::{Limits, SessionTail, SupervisorHandle, TurnOutcome, TurnRunner, share_of};
@@ -122,5 +123,35 @@ fn places_come_back_from_turns_that_panic_or_are_aborted() {
             assert_eq!(pending.await.unwrap_err().code, ErrorCode::Cancelled);
             assert_empty(&handle);
         }
+    });
+}
+
+#[test]
+fn a_late_server_takes_no_more_turns_than_it_can_work_on_until_it_is_in_time_again() {
+    let limits = Limits { n_shards: 1, ..Limits::default() };
+    run(limits, |handle, _| async move {
+        let begin = |n: usize, script| handle.run_turn(key(&n.to_string()), turn("x", script));
+        let refused = |n: usize| begin(n, Script::UntilCancelled).is_err();
+        let waiting: Vec<_> = (0..511).map(|n| begin(n, Script::UntilCancelled).unwrap()).collect();
+        let mut late = 0;
+        for _ in 0..20 {
+            let work = begin(9_998, Script::Work(Duration::from_millis(300))).unwrap();
+            assert!(work.await.is_ok(), "a turn was refused where there is room");
+            let next = begin(9_998, Script::Work(Duration::from_millis(300)));
+            // The thread finds out that it is late between two turns.
+            for _ in 0..40 {
+                late += usize::from(refused(9_999));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            drop(next);
+            if late > 0 {
+                break;
+            }
+        }
+        assert!(late > 0, "a late server took one turn too many");
+        while refused(9_999) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(waiting);
     });
 }

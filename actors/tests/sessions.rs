@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "a test is described by its name")]
 
+#[allow(dead_code, reason = "other files of tests use the rest")]
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

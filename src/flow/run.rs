@@ -84,6 +84,10 @@ impl TurnRunner for BoundTurn {
         self.api_key.clone()
     }
 
+    fn is_streamed(&self) -> bool {
+        self.events.is_open()
+    }
+
     fn run(
         self: Box<Self>,
         tail: SessionTail,

@@ -57,6 +57,8 @@ fn breakers(page: &mut Page, state: &AppState) {
 }
 
 fn sessions(page: &mut Page, state: &AppState) {
+    let help = "Seconds by which the slowest of the sessions' threads is behind.";
+    page.gauge("parlor_lateness_seconds", help, state.supervisor.lateness().as_secs_f64());
     let load = state.supervisor.load();
     page.gauge("parlor_turns_running", "Turns that run.", load.n_running);
     page.gauge("parlor_turns_waiting", "Turns that wait for their session.", load.n_waiting);

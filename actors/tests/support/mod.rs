@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use parlor_actors::{
@@ -68,6 +68,8 @@ impl HistoryStore for MemoryStore {
 pub enum Script {
     Answer,
     Wait(Duration),
+    /// Keeps the thread of its shard busy.
+    Work(Duration),
     UntilCancelled,
     Panic,
 }
@@ -91,6 +93,12 @@ impl TurnRunner for ScriptedTurn {
             match self.script {
                 Script::Answer => {}
                 Script::Wait(time) => tokio::time::sleep(time).await,
+                Script::Work(time) => {
+                    let end = Instant::now() + time;
+                    while Instant::now() < end {
+                        std::hint::spin_loop();
+                    }
+                }
                 Script::UntilCancelled => cancel.cancelled().await,
                 Script::Panic => panic!("scripted"),
             }

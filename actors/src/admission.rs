@@ -14,8 +14,9 @@ use crate::handle::Limits;
 /// Every turn enters and leaves, so one lock for all of them would be felt.
 const N_STRIPES: usize = 16;
 
-/// Turns that each shard of a late server may have, streams aside.
-const LATE_TURNS: usize = 512;
+/// Turns that a late server may have, streams aside: more than a thousand callers who ask at
+/// once, and a fraction of a second's work.
+const LATE_TURNS: usize = 1_024;
 
 /// Whose limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Admission {
     pub(crate) fn admit(&self, wish: Wish, is_late: bool) -> Result<TurnPermit, Refusal> {
         let Wish { chatflow, key, is_streamed } = wish;
         let n_whole = Arc::strong_count(&self.whole) - 1;
-        if is_late && !is_streamed && n_whole >= LATE_TURNS * self.limits.n_shards.max(1) {
+        if is_late && !is_streamed && n_whole >= LATE_TURNS {
             return Err(Refusal::Server);
         }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Refusal::Server)?;
@@ -196,10 +197,10 @@ mod tests {
 
     #[test]
     fn a_late_server_takes_a_part_of_its_turns() {
-        let limits = Limits { n_shards: 2, max_turns: 2_000, ..Limits::default() };
+        let limits = Limits { max_turns: 2_000, ..Limits::default() };
         let admission = Admission::new(limits);
         let admit = |is_late| admission.admit(wish(chatflow(1), None), is_late);
-        let places: Vec<_> = (0..2 * LATE_TURNS).map(|_| admit(true).unwrap()).collect();
+        let places: Vec<_> = (0..LATE_TURNS).map(|_| admit(true).unwrap()).collect();
         assert_eq!(admit(true).err(), Some(Refusal::Server));
         assert!(admit(false).is_ok());
         let stream = Wish { is_streamed: true, ..wish(chatflow(1), None) };

@@ -132,7 +132,8 @@ fn a_late_server_takes_no_more_turns_than_it_can_work_on_until_it_is_in_time_aga
     run(limits, |handle, _| async move {
         let begin = |n: usize, script| handle.run_turn(key(&n.to_string()), turn("x", script));
         let refused = |n: usize| begin(n, Script::UntilCancelled).is_err();
-        let waiting: Vec<_> = (0..511).map(|n| begin(n, Script::UntilCancelled).unwrap()).collect();
+        let waiting: Vec<_> =
+            (0..1_023).map(|n| begin(n, Script::UntilCancelled).unwrap()).collect();
         let mut late = 0;
         for _ in 0..20 {
             let work = begin(9_998, Script::Work(Duration::from_millis(300))).unwrap();

@@ -31,7 +31,7 @@ impl Crowd {
 
     /// How long a stream leaves its model unread: not at all up to `n_calm`, then longer
     /// with each stream.
-    pub(crate) fn pause(&self) -> Duration {
+    fn pause(&self) -> Duration {
         let n_more = self.n_streams.load(Ordering::Relaxed).saturating_sub(self.n_calm);
         match n_more {
             0 => Duration::ZERO,
@@ -39,13 +39,22 @@ impl Crowd {
         }
     }
 
+    /// Waits as long as a stream leaves its model unread.
+    pub(crate) async fn rest(&self) {
+        wait(self.pause()).await;
+    }
+
     /// Waits until what was read together has been taken apart, so that it is written
-    /// together: no time at all where no stream pauses.
+    /// together.
     pub async fn gather(&self) {
-        let time = self.pause() / 4;
-        if !time.is_zero() {
-            tokio::time::sleep(time).await;
-        }
+        wait(self.pause() / 4).await;
+    }
+}
+
+/// No time at all where it is zero: the timer would take a millisecond.
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 

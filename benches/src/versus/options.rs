@@ -45,7 +45,8 @@ pub struct Options {
     /// Workers of each server that can have more than one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: u32,
-    /// Connections of the overload at most; Parlor's own limit of turns is 4,096.
+    /// Connections of the overload at most; Parlor's own limit of turns is 4,096,
+    /// and 1,024 while it is late.
     #[arg(long, default_value_t = 5_000)]
     pub overload_connections: usize,
     /// Folder for results.json, results.md and the plots; benches/versus if left out.

@@ -8,7 +8,7 @@ use futures::future::poll_immediate;
 use reqwest::{Response, Result};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::events::Crowd;
 
@@ -127,7 +127,7 @@ impl Pile {
                 Some(piece) => piece,
                 None => {
                     self.came.notify_one();
-                    sleep(crowd.pause()).await;
+                    crowd.rest().await;
                     response.chunk().await
                 }
             };

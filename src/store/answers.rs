@@ -89,7 +89,7 @@ impl Committer {
         up_to: Timestamp,
     ) -> Result<Result<u64, StoreError>, StoreError> {
         match old(tree, up_to) {
-            Ok((changes, n_answers)) => self.write(tree, changes).map(|()| Ok(n_answers)),
+            Ok((changes, n_answers)) => self.write_history(tree, changes).map(|()| Ok(n_answers)),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -22,6 +22,7 @@ use super::purge::Purge;
 use super::queue::{Answer, Job, Queued, Reply};
 use super::recovery::Suspect;
 use super::rows::{self, Changes};
+use super::runs;
 use super::sweep::Sweep;
 use super::tally::CommitTally;
 use super::{Durability, HISTORY};
@@ -192,7 +193,7 @@ impl Committer {
             for Queued { job, reply, .. } in jobs.by_ref().take(MAX_BATCH) {
                 self.apply_job(&tree, job, reply, group, &mut changes)?;
             }
-            self.write(&tree, changes)?;
+            self.write_history(&tree, changes)?;
         }
         Ok(())
     }
@@ -212,7 +213,7 @@ impl Committer {
             }
             // All look at the tree, where the jobs before them must be found.
             Job::Import(_) | Job::Mark(_) | Job::ForgetAnswers(_) => {
-                self.write(tree, std::mem::take(changes))?;
+                self.write_history(tree, std::mem::take(changes))?;
                 return self.apply_whole(tree, &job, reply, group);
             }
             job => job,
@@ -252,7 +253,13 @@ impl Committer {
         Ok(())
     }
 
-    pub fn write(&mut self, tree: &sled::Tree, changes: Changes) -> Result<(), StoreError> {
+    /// Writes changes of the history as one batch.
+    pub fn write_history(&mut self, tree: &sled::Tree, changes: Changes) -> Result<(), StoreError> {
+        let gathered = catch_unwind(AssertUnwindSafe(|| runs::gather(tree, changes)));
+        self.write(tree, gathered.unwrap_or(Err(StoreError::Panicked))?)
+    }
+
+    fn write(&mut self, tree: &sled::Tree, changes: Changes) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -286,7 +293,7 @@ impl Committer {
                 return Ok(());
             }
         };
-        self.write(&tree, slice.changes)?;
+        self.write_history(&tree, slice.changes)?;
         if !slice.is_last {
             self.sweeps.push_back((sweep, reply));
             return Ok(());
@@ -319,7 +326,7 @@ impl Committer {
         match planned {
             Err(error) => reply.send(Err(error)),
             Ok(slice) => {
-                self.write(&tree, slice.changes)?;
+                self.write_history(&tree, slice.changes)?;
                 if slice.is_last {
                     group.applied.push((reply, Ok(purge.n_messages)));
                 } else {

@@ -4,7 +4,7 @@
 use parlor_schemas::{ErrorCode, Fault};
 
 /// The format that this version writes and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A failure of the store. The texts are for users and operators and hold no
 /// path and no secret; the cause hangs on as `source` for the log.

@@ -9,7 +9,8 @@ use super::error::StoreError;
 use super::history::History;
 use super::key_kinds;
 use super::keys::{self, TurnPlace};
-use super::rows;
+use super::messages::Order;
+use super::{rows, run_walk, runs};
 
 /// Turns of one page.
 const MAX_TURNS: usize = 256;
@@ -107,9 +108,10 @@ pub(super) fn walk(
     visit: impl FnMut(&SessionKey, TurnPlace, &[u8]) -> Result<usize, StoreError>,
 ) -> Result<Option<TurnPlace>, StoreError> {
     let mut page = Filling { tree, visit, n_turns: 0, n_bytes: 0 };
-    let owners = tree.range(keys::owner(from.ordinal)..=keys::owner(last_ordinal));
-    for (n_passed, row) in owners.enumerate() {
-        let (key, value) = row.map_err(StoreError::read)?;
+    let owners = keys::owner(from.ordinal)..=keys::owner(last_ordinal);
+    let owners = run_walk::range(tree, &runs::BY_ORDINAL, owners, Order::Ascending)?;
+    for (n_passed, entry) in owners.enumerate() {
+        let (key, value) = entry?;
         let Some(ordinal) = key_kinds::ordinal_of_owner(&key) else { continue };
         if n_passed == MAX_PASSED {
             return Ok(Some(first(ordinal)));

@@ -64,12 +64,12 @@ impl Committer {
             // it gave away stay given away, and the disk has to know that.
             turns.iter().for_each(|turn| ledger.doubt(&turn.key));
             done.changes.retain(|(key, _)| key == keys::NEXT_ORDINAL);
-            self.write(tree, done.changes)?;
+            self.write_history(tree, done.changes)?;
             return Ok(Err(error));
         }
         done.places.iter().for_each(|place| self.marks.note(*place));
         suspects.extend(done.suspects);
-        self.write(tree, done.changes)?;
+        self.write_history(tree, done.changes)?;
         Ok(Ok(done.n_messages))
     }
 }

@@ -8,6 +8,7 @@ use super::answer_keys::{ANSWER, ANSWER_PART, IDEMPOTENCY};
 use super::keys::{
     CHAT, DATE, GRAVE, MESSAGE, NEXT_ORDINAL, OWNER, PART, SESSION, TURN, TurnPlace, number, place,
 };
+use super::runs;
 
 /// The chatflow of an index key by date or by chat id.
 pub(super) fn chatflow_of_index(key: &[u8]) -> Option<ChatflowId> {
@@ -20,6 +21,7 @@ pub(super) fn chatflow_of_index(key: &[u8]) -> Option<ChatflowId> {
 pub(super) enum KeyKind {
     Session,
     Owner,
+    Run,
     Turn,
     Part,
     Date,
@@ -36,6 +38,7 @@ pub(super) fn kind_of(key: &[u8]) -> Option<KeyKind> {
     Some(match *key.first()? {
         SESSION => KeyKind::Session,
         OWNER => KeyKind::Owner,
+        runs::DATES | runs::MESSAGES | runs::OWNERS => KeyKind::Run,
         TURN => KeyKind::Turn,
         PART => KeyKind::Part,
         DATE => KeyKind::Date,

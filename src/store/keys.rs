@@ -9,7 +9,8 @@
 //! | `p` ordinal(8) seq(8) part(2) | rest of a long record | |
 //! | `d` chatflow(16) time(8) ordinal(8) seq(8) role(1) | nothing | messages of a chatflow by date |
 //! | `m` message id(16) | ordinal(8) seq(8) role(1) | one message by id, or both of a turn |
-//! | `c` chatflow(16) len(2) chat id, ordinal(8) | nothing | the conversations of a chat id |
+//! | `c` chatflow(16) len(2) chat id, ordinal(8) | nothing | the conversations of a chat id, but for the session of that name |
+//! | `e`, `l`, `q` | several entries of `d`, `m`, `o` | see [`super::runs`] |
 //! | `x` chatflow(16) kind(1) ordinal(8) | nothing | what is deleted but not yet swept |
 //! | `i` hash of a key(16) | time(8) ordinal(8) seq(8) | the turn that an `Idempotency-Key` got |
 //! | `a` time(8) ordinal(8) seq(8) | head of an answer | what its repetitions get; the oldest |

@@ -121,7 +121,7 @@ impl Ledger {
         }
         let chat = &body.chat_id;
         if known.chat.as_ref() != Some(chat) {
-            changes.push((keys::chat(&key.chatflow, chat, place.ordinal), Some(Vec::new())));
+            changes.extend(rows::chat_entry(key, chat, place.ordinal));
         }
         if is_new {
             self.begin_session(key, place.ordinal, &mut changes);

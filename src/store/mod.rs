@@ -64,6 +64,8 @@ mod records;
 mod recovery;
 mod restore;
 mod rows;
+mod run_walk;
+mod runs;
 mod sweep;
 mod table;
 mod tally;
@@ -370,6 +372,11 @@ fn check_format(disk: &Disk, lock: &mut FolderLock) -> Result<(), StoreError> {
     match found {
         Some(Ok(FORMAT)) => {}
         Some(Ok(found)) if found > FORMAT => return Err(StoreError::NewerFormat { found }),
+        // What format 1 holds means the same in format 2.
+        Some(Ok(1)) => {
+            meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(StoreError::read)?;
+            disk.sync()?;
+        }
         Some(_) => return Err(damaged("its format is unreadable")),
         None if lock.store_was_made()? => {
             return Err(damaged("its files are missing or were emptied"));

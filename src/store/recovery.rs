@@ -75,7 +75,7 @@ impl Committer {
         for suspect in &self.suspects {
             changes.extend(self.without(&tree, suspect)?);
         }
-        self.write(&tree, changes)?;
+        self.write_history(&tree, changes)?;
         self.sync_if_due(true)?;
         self.suspects.clear();
         Ok(())

@@ -15,6 +15,7 @@ use super::keys::{self, TurnPlace};
 use super::lock::FolderLock;
 use super::record;
 use super::rows::{self, Changes};
+use super::runs;
 use super::{FORMAT_KEY, HISTORY, META};
 
 /// Changes of one batch (see the writer's figure).
@@ -96,8 +97,7 @@ impl Restore {
             self.changes.extend(answers::added(at, &answer)?);
         }
         if record.halves != Halves::NONE {
-            let chat = keys::chat(&key.chatflow, &record.body.chat_id, ordinal);
-            self.changes.push((chat, Some(Vec::new())));
+            self.changes.extend(rows::chat_entry(&key, &record.body.chat_id, ordinal));
         }
         self.conversation = Some((key, ordinal));
         if self.changes.len() < CHANGES_A_BATCH { Ok(()) } else { self.write() }
@@ -112,8 +112,9 @@ impl Restore {
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
-        let batch = rows::batch(std::mem::take(&mut self.changes));
-        self.disk.tree(HISTORY)?.apply_batch(batch).map_err(StoreError::read)
+        let tree = self.disk.tree(HISTORY)?;
+        let changes = runs::gather(&tree, std::mem::take(&mut self.changes))?;
+        tree.apply_batch(rows::batch(changes)).map_err(StoreError::read)
     }
 
     /// Finishes: from here on the folder holds a store.

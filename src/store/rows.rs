@@ -3,8 +3,8 @@
 //! so that no index is forgotten on one side.
 
 use parlor_schemas::{
-    ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionKey, Timestamp, are_siblings,
-    role_among_siblings, sibling,
+    ChatId, ChatMessage, ChatflowId, Halves, NewTurn, Role, SessionId, SessionKey, Timestamp,
+    are_siblings, role_among_siblings, sibling,
 };
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::keys::{self, DatePlace, TurnPlace};
 use super::parcel;
 use super::record::{self, Record};
+use super::runs;
 
 /// Changes to one tree: a key with its new value, or `None` to remove it.
 pub(super) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -139,7 +140,7 @@ pub(super) fn ordinal_of(
 
 /// The conversation that an ordinal stands for.
 pub(super) fn owner_of(tree: &sled::Tree, ordinal: u64) -> Result<Option<SessionKey>, StoreError> {
-    let value = tree.get(keys::owner(ordinal)).map_err(StoreError::read)?;
+    let value = runs::get(tree, &keys::owner(ordinal))?;
     Ok(value.as_deref().and_then(keys::session_of_owner_value))
 }
 
@@ -152,8 +153,48 @@ pub(super) fn ordinals_of_chat(
 ) -> Result<Vec<u64>, StoreError> {
     let keys: Result<Vec<_>, _> = tree.scan_prefix(keys::chats_of(chatflow, chat)).keys().collect();
     let keys = keys.map_err(StoreError::read)?;
-    let ordinals = keys.iter().filter_map(|key| keys::ordinal_of_chat(key));
-    Ok(ordinals.filter(|ordinal| !deletions.is_buried(chatflow, *ordinal)).collect())
+    let mut ordinals: Vec<u64> = keys.iter().filter_map(|key| keys::ordinal_of_chat(key)).collect();
+    ordinals.retain(|ordinal| !deletions.is_buried(chatflow, *ordinal));
+    if let Ok(session) = SessionId::parse(chat.as_str()) {
+        let namesake = SessionKey { chatflow: *chatflow, session };
+        if let Some(ordinal) = ordinal_of(tree, deletions, &namesake)?
+            && !ordinals.contains(&ordinal)
+            && has_turn_of_chat(tree, ordinal, chat)?
+        {
+            ordinals.push(ordinal);
+            ordinals.sort_unstable();
+        }
+    }
+    Ok(ordinals)
+}
+
+/// The entry of a conversation among those of a chat id: none where the session
+/// has the same name, as most have, because its own entry tells as much.
+pub(super) fn chat_entry(
+    key: &SessionKey,
+    chat: &ChatId,
+    ordinal: u64,
+) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let is_namesake = chat.as_str() == key.session.as_str();
+    (!is_namesake).then(|| (keys::chat(&key.chatflow, chat, ordinal), Some(Vec::new())))
+}
+
+/// Whether a conversation has a message of a chat id. Its first turn tells, but for
+/// a session that others share or that lost messages.
+fn has_turn_of_chat(tree: &sled::Tree, ordinal: u64, chat: &ChatId) -> Result<bool, StoreError> {
+    for row in tree.scan_prefix(keys::turns_of(ordinal)) {
+        let (key, head) = row.map_err(StoreError::read)?;
+        let Some(place) = keys::place_of_turn(&key) else { continue };
+        let record = match read_rest(tree, place, &head) {
+            // A turn that cannot be read may be of this chat.
+            Err(StoreError::DamagedRecord { .. }) => return Ok(true),
+            other => other?,
+        };
+        if record.halves != Halves::NONE && record.body.chat_id == *chat {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where the message of an id stands: its turn and its role there. The other
@@ -163,7 +204,7 @@ pub(super) fn place_of_id(
     id: Uuid,
 ) -> Result<Option<(TurnPlace, u8)>, StoreError> {
     let entry = |id: Uuid| {
-        let value = tree.get(keys::message(&id)).map_err(StoreError::read)?;
+        let value = runs::get(tree, &keys::message(&id))?;
         Ok::<_, StoreError>(value.as_deref().and_then(keys::place_of_message_value))
     };
     let own_role = u8::from(role_among_siblings(id) == Role::ApiMessage);

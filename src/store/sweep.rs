@@ -10,7 +10,9 @@ use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::error::StoreError;
 use super::keys::{self, Grave, TurnPlace};
+use super::messages::Order;
 use super::rows::{self, Changes};
+use super::{run_walk, runs};
 
 /// Turns in one slice, some 250 changes: sled frees what a batch replaced at a
 /// bounded rate per batch, so that long ones pile up memory.
@@ -75,12 +77,12 @@ impl Sweep {
     fn slice_below(&mut self, tree: &sled::Tree, bound: u64) -> Result<Slice, StoreError> {
         let mut slice = Slice { changes: Vec::new(), is_last: true };
         let mut turns = HashSet::new();
-        let prefix = keys::dates_of(&self.chatflow);
-        let rows = tree.range(self.reached.clone()..).keys().take(ENTRIES_A_SLICE);
-        for key in rows {
-            let key = key.map_err(StoreError::read)?;
-            if !key.starts_with(&prefix) || turns.len() == TURNS_A_SLICE {
-                slice.is_last = turns.len() < TURNS_A_SLICE;
+        let range = runs::BY_DATE.all_from(self.reached.clone());
+        let entries = run_walk::range(tree, &runs::BY_DATE, range, Order::Ascending)?;
+        for entry in entries.take(ENTRIES_A_SLICE) {
+            let (key, _) = entry?;
+            if turns.len() == TURNS_A_SLICE {
+                slice.is_last = false;
                 break;
             }
             // A zero byte more is the next possible key after this one.
@@ -88,7 +90,7 @@ impl Sweep {
             slice.is_last = false;
             let Some(place) = keys::place_of_date(&key) else { continue };
             if place.turn.ordinal < bound {
-                slice.changes.push((key.to_vec(), None));
+                slice.changes.push((key, None));
                 turns.insert(place.turn);
             }
         }

@@ -13,8 +13,8 @@ use super::key_kinds::{self, KeyKind};
 use super::keys::{self, TurnPlace};
 use super::parcel;
 use super::record::Record;
-use super::rows;
 use super::verify::Verification;
+use super::{rows, runs};
 
 /// How often a row that seems wrong is read again.
 const TRIES: usize = 3;
@@ -74,6 +74,13 @@ impl Check {
         found: &mut Verification,
     ) -> Result<(), StoreError> {
         let kind = key_kinds::kind_of(key);
+        if kind == Some(KeyKind::Run)
+            && let Some(entries) = runs::entries(key, value)
+        {
+            let mut entries = entries.iter();
+            return entries
+                .try_for_each(|(key, value)| self.row(tree, deletions, key, value, found));
+        }
         found.count(label(kind), 1);
         self.remember(kind, key, value, found);
         let look = Look { tree, deletions };
@@ -82,7 +89,7 @@ impl Check {
             if wrong.is_empty() {
                 break;
             }
-            wrong = match tree.get(key).map_err(StoreError::read)? {
+            wrong = match runs::get(tree, key)? {
                 Some(value) => look.wrong(kind, key, &value)?,
                 None => Vec::new(),
             };
@@ -152,7 +159,7 @@ impl Look<'_> {
             Some(KeyKind::Answer) => one(self.answer(key)?, BAD_ANSWER),
             Some(KeyKind::AnswerPart) => one(self.answer_part(key)?, LOOSE_PART),
             Some(KeyKind::Counter) => one(keys::number(value).map(|_| true), UNKNOWN),
-            None => vec![UNKNOWN],
+            Some(KeyKind::Run) | None => vec![UNKNOWN],
         })
     }
 
@@ -189,8 +196,10 @@ impl Look<'_> {
                 wrong.push(NO_DATE);
             }
         }
-        let chat = keys::chat(&owner.chatflow, &record.body.chat_id, place.ordinal);
-        if halves != Halves::NONE && !self.has(&chat)? {
+        let chat = rows::chat_entry(owner, &record.body.chat_id, place.ordinal);
+        if let Some((chat, _)) = chat.filter(|_| halves != Halves::NONE)
+            && !self.has(&chat)?
+        {
             wrong.push(NO_CHAT);
         }
         Ok(wrong)
@@ -320,7 +329,7 @@ impl Look<'_> {
     }
 
     fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
-        self.tree.contains_key(key).map_err(StoreError::read)
+        Ok(runs::get(self.tree, key)?.is_some())
     }
 }
 

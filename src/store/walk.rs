@@ -8,7 +8,7 @@ use super::deletions::Deletions;
 use super::error::StoreError;
 use super::keys::{self, DatePlace, TurnPlace};
 use super::messages::{MessageCursor, MessagePage, MessageQuery, Order};
-use super::rows;
+use super::{rows, run_walk, runs};
 
 /// One query on its way through the tree.
 pub(super) struct Walk<'a> {
@@ -173,13 +173,8 @@ impl Walk<'_> {
     /// Everything by date.
     fn dates(&self, filling: &mut Filling<'_>) -> Result<(), StoreError> {
         let Some(range) = range(&self.chatflow, self.query) else { return Ok(()) };
-        let mut keys = self.tree.range(range).keys();
-        loop {
-            let key = match self.query.order {
-                Order::Ascending => keys.next(),
-                Order::Descending => keys.next_back(),
-            };
-            let Some(key) = key.transpose().map_err(StoreError::read)? else { return Ok(()) };
+        for entry in run_walk::range(self.tree, &runs::BY_DATE, range, self.query.order)? {
+            let (key, _) = entry?;
             let Some(at) = keys::place_of_date(&key) else { continue };
             let found = rows::message_of_turn(self.tree, self.deletions, at.turn, at.role)?;
             // An entry that leads to another chatflow or date is left over
@@ -193,6 +188,7 @@ impl Walk<'_> {
                 return Ok(());
             }
         }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod indexed;
 mod intake;
 mod opening;
 mod purge;
+mod runs;
 mod upserts;
 mod verify;
 

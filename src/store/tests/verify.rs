@@ -22,7 +22,11 @@ fn id_entry_of(tree: &sled::Tree, seq: u64) -> sled::IVec {
 async fn verifying_names_each_kind_of_damage_and_changes_nothing() {
     let (folder, store) = open();
     let key = key(ChatflowId::random(), "s");
-    append_all(store.history(), &key, 4).await;
+    for seq in 0..4 {
+        let chat_id = ChatId::parse("another name").unwrap();
+        let body = NewTurn { chat_id, ..turn(&key, seq) };
+        store.history().append(appending(&key, seq, 0, body)).await.unwrap();
+    }
     store.variables().create("v", "1", VariableType::Static).unwrap();
     assert_clean(store.history()).await;
     let tree = store.history().tree().unwrap();
@@ -35,10 +39,14 @@ async fn verifying_names_each_kind_of_damage_and_changes_nothing() {
     tree.remove(turn).unwrap();
     let id = id_entry_of(&tree, 0);
     tree.remove(id).unwrap();
-    tree.remove(nth(b'd', 0)).unwrap();
+    tree.remove(nth(b'e', 0)).unwrap();
     tree.remove(nth(b'c', 0)).unwrap();
     tree.remove(nth(b's', 0)).unwrap();
     tree.insert(b"?", b"").unwrap();
+    let run = nth(b'e', 2);
+    let mut cut = tree.get(&run).unwrap().unwrap().to_vec();
+    cut.pop();
+    tree.insert(run, cut).unwrap();
     let variables = store.history().disk.tree("variables").unwrap();
     let (id, mut row) = variables.first().unwrap().unwrap();
     row[9] ^= 1;

@@ -89,7 +89,7 @@ impl Entries {
                 }
                 _ => {
                     let Some((at, run)) = self.runs.advance(self.order)? else { return Ok(None) };
-                    let entries = entries(&at, &run).unwrap_or_default().into_iter();
+                    let entries = entries(&at, &run).0.into_iter();
                     self.met.extend(entries.filter(|(key, _)| self.range.contains(key)));
                 }
             }

@@ -155,18 +155,19 @@ impl<'a> Iterator for Suffixes<'a> {
     }
 }
 
-/// The entries of a row of runs, each as if it stood alone; `None` where the
-/// row is no such row or is damaged.
-pub(super) fn entries(key: &[u8], run: &[u8]) -> Option<Vec<Entry>> {
-    let kind = KINDS.into_iter().find(|kind| key.first() == Some(&kind.run))?;
-    let prefix = Kind::with(kind.single, key.get(..kind.n_prefix)?);
+/// The entries of a run, each as if it stood alone, and whether its bytes hold
+/// nothing else. Of a damaged run those that can be read count; of a row that is
+/// no run there are none.
+pub(super) fn entries(key: &[u8], run: &[u8]) -> (Vec<Entry>, bool) {
+    let kind = KINDS
+        .into_iter()
+        .find(|kind| key.first() == Some(&kind.run) && key.len() == kind.n_prefix + kind.n_suffix);
+    let Some(kind) = kind else { return (Vec::new(), false) };
+    let prefix = Kind::with(kind.single, &key[..kind.n_prefix]);
     let mut suffixes = Suffixes { bytes: run, n_suffix: kind.n_suffix };
-    let entries = suffixes.by_ref();
-    let entries: Vec<_> = entries
-        .map(|(suffix, value)| ([prefix.as_slice(), suffix].concat(), value.to_vec()))
-        .collect();
-    let is_whole = suffixes.bytes.is_empty() && key.len() == kind.n_prefix + kind.n_suffix;
-    is_whole.then_some(entries)
+    let entry =
+        |(suffix, value): (&[u8], &[u8])| ([prefix.as_slice(), suffix].concat(), value.to_vec());
+    (suffixes.by_ref().map(entry).collect(), suffixes.bytes.is_empty())
 }
 
 fn encode(n_prefix: usize, entries: &[Entry]) -> Vec<u8> {
@@ -251,7 +252,7 @@ fn take_out(
     }
     let Some(kind) = Kind::of(key) else { return Ok(false) };
     let Some((at, run)) = kind.find(tree, key)? else { return Ok(false) };
-    let left = || (kind.n_prefix, entries(&at, &run).unwrap_or_default());
+    let left = || (kind.n_prefix, entries(&at, &run).0);
     let (_, left) = cut.entry(at.clone()).or_insert_with(left);
     left.retain(|(other, _)| other != key);
     Ok(true)

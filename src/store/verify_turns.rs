@@ -43,6 +43,8 @@ const BAD_ANSWER: Wrong =
     ("damagedAnswer", "answers that are kept for an Idempotency-Key do not match their checksum");
 const LOOSE_KEY: Wrong =
     ("danglingIdempotencyKey", "entries of the index by Idempotency-Key lead to no answer");
+const DAMAGED_RUN: Wrong =
+    ("damagedIndexRow", "rows that hold index entries are damaged; restore a backup");
 const UNKNOWN: Wrong = ("unknownRow", "rows of the history are of no known kind");
 
 const GAP: Wrong =
@@ -74,9 +76,11 @@ impl Check {
         found: &mut Verification,
     ) -> Result<(), StoreError> {
         let kind = key_kinds::kind_of(key);
-        if kind == Some(KeyKind::Run)
-            && let Some(entries) = runs::entries(key, value)
-        {
+        if kind == Some(KeyKind::Run) {
+            let (entries, is_whole) = runs::entries(key, value);
+            if !is_whole {
+                found.problem(DAMAGED_RUN.0, DAMAGED_RUN.1, shown(key));
+            }
             let mut entries = entries.iter();
             return entries
                 .try_for_each(|(key, value)| self.row(tree, deletions, key, value, found));

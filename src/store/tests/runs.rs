@@ -154,7 +154,7 @@ async fn a_store_of_the_format_before_is_read_and_goes_on() {
         vec![(keys::chat(&key.chatflow, &ChatId::from(&key.session), 0), Some(Vec::new()))];
     for row in tree.iter() {
         let (at, run) = row.unwrap();
-        let entries = runs::entries(&at, &run).unwrap_or_default().into_iter();
+        let entries = runs::entries(&at, &run).0.into_iter();
         changes.extend(entries.map(|(key, value)| (key, Some(value))));
         if b"elq".contains(&at[0]) {
             changes.push((at.to_vec(), None));

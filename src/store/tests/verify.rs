@@ -57,6 +57,7 @@ async fn verifying_names_each_kind_of_damage_and_changes_nothing() {
     kinds.sort_unstable();
     let expected = [
         "conversationWithoutSession",
+        "damagedIndexRow",
         "damagedRow",
         "damagedTurn",
         "danglingDateEntry",

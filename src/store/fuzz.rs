@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use parlor_schemas::{ChatId, ChatType, Halves, NewTurn, Timestamp, Usage};
+use parlor_schemas::{ChatId, ChatType, ChatflowId, Halves, NewTurn, Timestamp, Usage};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::keys::{self, TurnPlace};
-use super::{answer_keys, answers, key_kinds, parcel, record};
+use super::{answer_keys, answers, key_kinds, parcel, record, runs};
 
 fn turn() -> NewTurn {
     NewTurn {
@@ -99,5 +99,32 @@ fn a_parcel_opens_under_its_own_key_alone_and_undamaged() {
             assert!(parcel::open(2, b"key", bytes, part).unwrap().is_err());
         }
         let _ = (answers::decode(bytes), answers::key_of_head(bytes));
+    });
+}
+
+#[test]
+fn the_entries_of_a_whole_run_are_written_as_they_were_read() {
+    let at = keys::date(
+        &ChatflowId::from_bytes([1; 16]),
+        keys::DatePlace {
+            time: Timestamp::from_millis(7),
+            turn: TurnPlace { ordinal: 7, seq: 9 },
+            role: 0,
+        },
+    );
+    let id = keys::message(&Uuid::from_u128(5));
+    let dates = runs::BY_DATE.encode(&[(at.clone(), Vec::new()), (at.clone(), Vec::new())]);
+    let owners = runs::BY_ORDINAL.encode(&[(keys::owner(7), vec![7; 40])]);
+    parlor_fuzz::check!([dates, owners], |bytes: &[u8]| {
+        for (kind, key) in [
+            (&runs::BY_DATE, at.as_slice()),
+            (&runs::BY_ID, &id),
+            (&runs::BY_ORDINAL, &keys::owner(7)),
+        ] {
+            let (entries, is_whole) = runs::entries(&runs::Kind::with(kind.run, key), bytes);
+            let written = kind.encode(&entries);
+            assert!(bytes.starts_with(&written));
+            assert_eq!(written.len() == bytes.len(), is_whole);
+        }
     });
 }

@@ -373,20 +373,21 @@ fn check_format(disk: &Disk, lock: &mut FolderLock) -> Result<(), StoreError> {
         Some(Ok(FORMAT)) => {}
         Some(Ok(found)) if found > FORMAT => return Err(StoreError::NewerFormat { found }),
         // What format 1 holds means the same in format 2.
-        Some(Ok(1)) => {
-            meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(StoreError::read)?;
-            disk.sync()?;
-        }
+        Some(Ok(1)) => note_format(disk)?,
         Some(_) => return Err(damaged("its format is unreadable")),
         None if lock.store_was_made()? => {
             return Err(damaged("its files are missing or were emptied"));
         }
-        None => {
-            meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(StoreError::read)?;
-            disk.sync()?;
-        }
+        None => note_format(disk)?,
     }
     if lock.store_was_made()? { Ok(()) } else { lock.note_store_made() }
+}
+
+/// Says that the folder holds a store of this version's format.
+fn note_format(disk: &Disk) -> Result<(), StoreError> {
+    let format = FORMAT.to_be_bytes();
+    disk.tree(META)?.insert(FORMAT_KEY, &format).map_err(StoreError::read)?;
+    disk.sync()
 }
 
 fn damaged(why: &'static str) -> StoreError {

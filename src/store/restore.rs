@@ -10,13 +10,13 @@ use super::answer_keys::AnswerPlace;
 use super::answers;
 use super::backup::BackupItem;
 use super::disk::Disk;
-use super::error::{FORMAT, StoreError};
+use super::error::StoreError;
 use super::keys::{self, TurnPlace};
 use super::lock::FolderLock;
 use super::record;
 use super::rows::{self, Changes};
 use super::runs;
-use super::{FORMAT_KEY, HISTORY, META};
+use super::{HISTORY, META, note_format};
 
 /// Changes of one batch (see the writer's figure).
 const CHANGES_A_BATCH: usize = 128;
@@ -126,9 +126,6 @@ impl Restore {
         self.changes.push((keys::NEXT_ORDINAL.to_vec(), Some(counter)));
         self.write()?;
         self.disk.sync()?;
-        let meta = self.disk.tree(META)?;
-        meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice()).map_err(StoreError::read)?;
-        drop(meta);
-        self.disk.sync()
+        note_format(&self.disk)
     }
 }

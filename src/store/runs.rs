@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 4096;
 pub(super) static BY_DATE: Kind =
     Kind { single: DATE, run: DATES, n_prefix: 17, n_suffix: 25, reach: 1000 };
 /// Messages by id.
-static BY_ID: Kind =
+pub(super) static BY_ID: Kind =
     Kind { single: MESSAGE, run: MESSAGES, n_prefix: 1, n_suffix: 16, reach: 1000 << 16 };
 /// Conversations by ordinal.
 pub(super) static BY_ORDINAL: Kind =
@@ -135,6 +135,19 @@ impl Kind {
         };
         entries.iter().take_while(fits).count().max(1)
     }
+
+    /// The value of a run that holds these entries.
+    pub fn encode(&self, entries: &[Entry]) -> Vec<u8> {
+        let mut run = Vec::with_capacity(entries.iter().map(|(key, v)| key.len() + v.len()).sum());
+        for (key, value) in entries {
+            // Values of these indexes have at most some 530 bytes.
+            let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+            run.extend_from_slice(&key[self.n_prefix..]);
+            run.extend_from_slice(&length.to_be_bytes());
+            run.extend_from_slice(value);
+        }
+        run
+    }
 }
 
 /// Walks through the bytes of a run: suffixes with their values.
@@ -168,18 +181,6 @@ pub(super) fn entries(key: &[u8], run: &[u8]) -> (Vec<Entry>, bool) {
     let entry =
         |(suffix, value): (&[u8], &[u8])| ([prefix.as_slice(), suffix].concat(), value.to_vec());
     (suffixes.by_ref().map(entry).collect(), suffixes.bytes.is_empty())
-}
-
-fn encode(n_prefix: usize, entries: &[Entry]) -> Vec<u8> {
-    let mut run = Vec::with_capacity(entries.iter().map(|(key, v)| key.len() + v.len()).sum());
-    for (key, value) in entries {
-        // Values of these indexes have at most some 530 bytes.
-        let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
-        run.extend_from_slice(&key[n_prefix..]);
-        run.extend_from_slice(&length.to_be_bytes());
-        run.extend_from_slice(value);
-    }
-    run
 }
 
 /// The value of an index entry, or of any other row.
@@ -233,8 +234,8 @@ pub(super) fn gather(tree: &sled::Tree, changes: Changes) -> Result<Changes, Sto
             }
         }
     }
-    for (at, (n_prefix, left)) in cut {
-        let run = (!left.is_empty()).then(|| encode(n_prefix, &left));
+    for (at, (kind, left)) in cut {
+        let run = (!left.is_empty()).then(|| kind.encode(&left));
         written.push((at.to_vec(), run));
     }
     add(tree, &new, &mut written)?;
@@ -245,14 +246,14 @@ pub(super) fn gather(tree: &sled::Tree, changes: Changes) -> Result<Changes, Sto
 fn take_out(
     tree: &sled::Tree,
     key: &[u8],
-    cut: &mut BTreeMap<sled::IVec, (usize, Vec<Entry>)>,
+    cut: &mut BTreeMap<sled::IVec, (&'static Kind, Vec<Entry>)>,
 ) -> Result<bool, StoreError> {
     if tree.contains_key(key).map_err(StoreError::read)? {
         return Ok(false);
     }
     let Some(kind) = Kind::of(key) else { return Ok(false) };
     let Some((at, run)) = kind.find(tree, key)? else { return Ok(false) };
-    let left = || (kind.n_prefix, entries(&at, &run).0);
+    let left = || (kind, entries(&at, &run).0);
     let (_, left) = cut.entry(at.clone()).or_insert_with(left);
     left.retain(|(other, _)| other != key);
     Ok(true)
@@ -267,7 +268,7 @@ fn add(tree: &sled::Tree, mut new: &[Entry], written: &mut Changes) -> Result<()
         let at = Kind::with(kind.run, first);
         // A run whose first entry was deleted may still have that key.
         if run.len() > 1 && !tree.contains_key(&at).map_err(StoreError::read)? {
-            written.push((at, Some(encode(kind.n_prefix, run))));
+            written.push((at, Some(kind.encode(run))));
         } else {
             written.extend(run.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
         }

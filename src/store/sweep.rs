@@ -82,7 +82,6 @@ impl Sweep {
         for entry in entries.take(ENTRIES_A_SLICE) {
             let (key, _) = entry?;
             if turns.len() == TURNS_A_SLICE {
-                slice.is_last = false;
                 break;
             }
             // A zero byte more is the next possible key after this one.

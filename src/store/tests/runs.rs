@@ -112,13 +112,6 @@ proptest! {
         applied(&tree, model.into_keys().map(|key| (key, None)).collect());
         prop_assert_eq!(tree.len(), 0);
     }
-
-    #[test]
-    fn no_bytes_make_a_reader_panic(key in prop::collection::vec(any::<u8>(), 0..50), run: Vec<u8>) {
-        for kind in *b"elq?" {
-            let _ = runs::entries(&[&[kind], key.as_slice()].concat(), &run);
-        }
-    }
 }
 
 #[test]
